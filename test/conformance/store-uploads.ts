@@ -1,0 +1,126 @@
+/** Conformance of an object store: uploads by parts. */
+
+import { createHash } from 'node:crypto';
+import { expect } from 'vitest';
+import { Fault } from '#shared/model/fault.ts';
+import type { PartReceipt } from '#shared/store/store.ts';
+import {
+  type Case,
+  content,
+  copyOnto,
+  encode,
+  IF_ABSENT,
+  PLAIN,
+  put,
+  RICH,
+  refused,
+  sumsOf,
+  uploadWhole,
+} from './store-bench.ts';
+
+export const UPLOADS: readonly Case[] = [
+  {
+    test: 'an upload joins its parts in order',
+    async run({ store, can, key }) {
+      const upload = await store.createUpload(key());
+      const [a, b, c] = [filled(can.partBytesMin, 'a'), filled(can.partBytesMin, 'b'), encode('end')];
+      // Sent out of order, as workers do.
+      const third = await store.putPart(key(), upload, 3, c);
+      const first = await store.putPart(key(), upload, 1, a);
+      const second = await store.putPart(key(), upload, 2, b);
+      expect(await store.head(key())).toBeNull();
+      const written = await store.completeUpload(key(), upload, [first, second, third], RICH);
+      expect(written).toMatchObject({ kind: 'object', sizeBytes: 2 * can.partBytesMin + 3, revision: 1 });
+      expect(await store.head(key())).toEqual(written);
+      expect(await digest((await store.get(key(), written.phys)).body)).toBe(await digest([a, b, c]));
+      for (const name of can.checksums)
+        if (written.checksums[name] !== undefined)
+          expect(written.checksums[name]).toBe(sumsOf(Buffer.concat([a, b, c]))[name]);
+    },
+  },
+  {
+    test: 'an upload has the metadata it was completed with',
+    async run({ store, key }) {
+      const written = await uploadWhole(store, key(), 'whole', RICH);
+      expect(written.metadata).toEqual(RICH);
+      expect(written).not.toHaveProperty('marker');
+    },
+  },
+  {
+    test: 'an upload is published by a conditional copy',
+    async run({ store, key }) {
+      const staged = await uploadWhole(store, key('stage'), 'whole');
+      const first = await copyOnto(store, staged, key(), { condition: IF_ABSENT, marker: 'bQ' });
+      expect(first).toMatchObject({ marker: 'bQ', sizeBytes: 5 });
+      await refused(copyOnto(store, staged, key(), { condition: IF_ABSENT }), 'precondition');
+    },
+  },
+  {
+    test: 'a part sent again replaces the earlier one',
+    async run({ store, key }) {
+      const upload = await store.createUpload(key());
+      await store.putPart(key(), upload, 1, encode('first'));
+      const part = await store.putPart(key(), upload, 1, encode('second'));
+      const same = await store.putPart(key(), upload, 1, encode('second'));
+      expect(same).toEqual(part);
+      expect(part).toMatchObject({ part: 1, sizeBytes: 6 });
+      const written = await store.completeUpload(key(), upload, [same], PLAIN);
+      expect(await content(store, key(), written)).toBe('second');
+    },
+  },
+  {
+    test: 'two uploads to one key do not mix',
+    async run({ store, key }) {
+      const one = await store.createUpload(key());
+      const two = await store.createUpload(key());
+      expect(two).not.toBe(one);
+      const part = await store.putPart(key(), one, 1, encode('one'));
+      await store.putPart(key(), two, 1, encode('other'));
+      const written = await store.completeUpload(key(), one, [part], PLAIN);
+      expect(await content(store, key(), written)).toBe('one');
+    },
+  },
+  {
+    test: 'an upload replaces whatever stands when it is completed',
+    async run({ store, key }) {
+      const upload = await store.createUpload(key('big'));
+      const before = await put(store, key('big'), 'before');
+      const part = await store.putPart(key('big'), upload, 1, encode('after'));
+      const written = await store.completeUpload(key('big'), upload, [part], PLAIN);
+      expect(written.phys).not.toBe(before.phys);
+      expect(await content(store, key('big'), written)).toBe('after');
+    },
+  },
+  {
+    test: 'an upload is not completed with a part that was never sent',
+    async run({ store, key }) {
+      const upload = await store.createUpload(key());
+      const part = await store.putPart(key(), upload, 1, encode('one'));
+      const forged: PartReceipt = { ...part, part: 2 };
+      await expect(store.completeUpload(key(), upload, [part, forged], PLAIN)).rejects.toBeInstanceOf(Fault);
+      expect(await store.head(key())).toBeNull();
+    },
+  },
+  {
+    test: 'an aborted upload leaves nothing, and aborting it again is no error',
+    async run({ store, can, key }) {
+      const upload = await store.createUpload(key());
+      const part = await store.putPart(key(), upload, 1, encode('one'));
+      await store.abortUpload(key(), upload);
+      await store.abortUpload(key(), upload);
+      expect(await store.head(key())).toBeNull();
+      // Azure has nothing to abort: the blocks stay until a whole write or a week later.
+      if (can.cloud !== 'azure') await refused(store.completeUpload(key(), upload, [part], PLAIN), 'not-found');
+    },
+  },
+];
+
+function filled(size: number, letter: string): Uint8Array {
+  return new Uint8Array(size).fill(letter.charCodeAt(0));
+}
+
+async function digest(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of body) hash.update(piece);
+  return hash.digest('hex');
+}
