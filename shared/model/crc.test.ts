@@ -21,7 +21,7 @@ const anyCrc32 = fc.nat(0xffffffff);
 const anyCrc64 = fc.bigInt(0n, 2n ** 64n - 1n);
 const anyLength = fc.nat(2 ** 52 - 1);
 
-const NO_BYTES: Checksums = { size: 0, crc32c: 'AAAAAA==', crc64nvme: 'AAAAAAAAAAA=' };
+const NO_BYTES: Checksums = { sizeBytes: 0, crc32c: 'AAAAAA==', crc64nvme: 'AAAAAAAAAAA=' };
 
 /** The definition, bit by bit, to hold the tables against. */
 function slowCrc(bytes: Uint8Array, poly: bigint, width: bigint): bigint {
@@ -145,7 +145,7 @@ describe('checksums of a stream', () => {
       fc.property(fc.array(anyBytes, { maxLength: 6 }), (pieces) => {
         const whole = Buffer.concat(pieces);
         expect(checksumsOf(...pieces)).toEqual({
-          size: whole.length,
+          sizeBytes: whole.length,
           crc32c: toCrc32cText(crc32c(whole)),
           crc64nvme: toCrc64nvmeText(crc64nvme(whole)),
         });

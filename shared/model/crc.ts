@@ -4,7 +4,7 @@ import { invalid } from './fault.ts';
 
 /** What is known of some bytes without reading them again; texts are those S3 and GCS use (base64, big-endian). */
 export interface Checksums {
-  readonly size: number;
+  readonly sizeBytes: number;
   readonly crc32c: string;
   readonly crc64nvme: string;
 }
@@ -25,7 +25,7 @@ export function openChecksums(): OpenChecksums {
       c32 = crc32c(bytes, c32);
       c64 = crc64nvme(bytes, c64);
     },
-    result: () => ({ size, crc32c: toCrc32cText(c32), crc64nvme: toCrc64nvmeText(c64) }),
+    result: () => ({ sizeBytes: size, crc32c: toCrc32cText(c32), crc64nvme: toCrc64nvmeText(c64) }),
   };
 }
 
@@ -35,11 +35,11 @@ export function combineChecksums(parts: readonly Checksums[]): Checksums {
   let c32 = 0;
   let c64 = 0n;
   for (const part of parts) {
-    c32 = combineCrc32c(c32, readCrc32c(part.crc32c), part.size);
-    c64 = combineCrc64nvme(c64, readCrc64nvme(part.crc64nvme), part.size);
-    size += part.size;
+    c32 = combineCrc32c(c32, readCrc32c(part.crc32c), part.sizeBytes);
+    c64 = combineCrc64nvme(c64, readCrc64nvme(part.crc64nvme), part.sizeBytes);
+    size += part.sizeBytes;
   }
-  return { size, crc32c: toCrc32cText(c32), crc64nvme: toCrc64nvmeText(c64) };
+  return { sizeBytes: size, crc32c: toCrc32cText(c32), crc64nvme: toCrc64nvmeText(c64) };
 }
 
 // Both polynomials are bit-reversed: the lowest bit is the highest power of x, and x^0 is the top bit.

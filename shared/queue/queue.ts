@@ -1,0 +1,49 @@
+/** The contract every queue driver keeps: at least once, unordered, with visibility and a dead-letter shelf. */
+
+export interface Delivery {
+  readonly id: string;
+  readonly body: string;
+  /** 1 the first time. */
+  readonly attempt: number;
+  readonly sentAt: number;
+  /** Names this delivery only: useless once it expired, was settled, or the message was delivered again. */
+  readonly receipt: string;
+}
+
+export type Settlement =
+  | { readonly kind: 'done' }
+  /** Offer it again after the delay. */
+  | { readonly kind: 'again'; readonly delayMs: number }
+  /** Keep it apart with the reason; only `redrive` brings it back. */
+  | { readonly kind: 'dead'; readonly reason: string };
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly body: string;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly deadAt: number;
+}
+
+export interface QueueDepth {
+  /** Receivable now or after a delay. */
+  readonly waiting: number;
+  readonly inFlight: number;
+  readonly dead: number;
+}
+
+export interface Queue {
+  /** Durable once answered. */
+  send(body: string, options?: { readonly delayMs?: number }): Promise<void>;
+  /** At most `max` (1 to 10) messages, each hidden from others for `visibilityMs`. Never waits longer than one round trip. */
+  receive(options: { readonly max: number; readonly visibilityMs: number }): Promise<readonly Delivery[]>;
+  /** True when this receipt still held the message; false when it had expired or was settled before (no error: at least once). */
+  settle(receipt: string, settlement: Settlement): Promise<boolean>;
+  /** Hide for another `visibilityMs` from now; false as for settle. */
+  extend(receipt: string, visibilityMs: number): Promise<boolean>;
+  depth(): Promise<QueueDepth>;
+  deadLetters(options: { readonly limit: number }): Promise<readonly DeadLetter[]>;
+  /** Puts dead letters back, attempts starting again at 1; answers how many. */
+  redrive(options: { readonly limit: number }): Promise<number>;
+  close(): Promise<void>;
+}

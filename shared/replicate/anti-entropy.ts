@@ -1,0 +1,124 @@
+/** One pass that compares what buckets list with what the ledger says, and reconciles the keys that differ. Brakes first. */
+
+import { emptyItem, standing } from '../decide/draft.ts';
+import { isFault } from '../model/fault.ts';
+import type { KeyItem } from '../model/key-item.ts';
+import { isReserved } from '../model/key-map.ts';
+import { isAbsent } from '../model/object.ts';
+import type { SiteId } from '../model/site.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { World } from '../world/world.ts';
+import { reconcile } from './replicate.ts';
+import { routeFor } from './route.ts';
+import { hasSentinel } from './sentinel.ts';
+
+const PAGE = 1000;
+
+export interface PassOptions {
+  /** An operator has looked at the deletions and lets them happen. */
+  readonly confirmDeletions?: boolean;
+}
+
+export type PassReport =
+  | { readonly kind: 'finished'; readonly startedAt: number; readonly keys: number; readonly differing: number; readonly failed: number; readonly skippedSites: readonly SiteId[] }
+  /** Nothing was changed. */
+  | { readonly kind: 'stopped'; readonly reason: string; readonly vanished: number; readonly cap: number };
+
+export async function antiEntropy(world: World, { confirmDeletions = false }: PassOptions = {}): Promise<PassReport> {
+  const startedAt = world.clock.now();
+  const listings = new Map<SiteId, ReadonlyMap<string, string>>();
+  const skippedSites: SiteId[] = [];
+  for (const { id } of world.topology.sites) {
+    const listing = await listSite(world, id);
+    if (listing === null) skippedSites.push(id);
+    else listings.set(id, listing);
+  }
+
+  const keys = await allKeys(world, listings);
+  const differing = new Map<string, SiteId[]>();
+  let vanished = 0;
+  for (const key of keys) {
+    const item = (await world.ledger.get(key)).item;
+    const sites = differingSites(world, key, item, listings);
+    if (sites.length > 0) differing.set(key, sites);
+    vanished += item !== null && sites.some((site) => hasVanished(item, site, listings.get(site)?.get(key))) ? 1 : 0;
+  }
+
+  const { deletionCap, deletionShare } = world.topology.limits;
+  const cap = Math.max(deletionCap, Math.floor(keys.length * deletionShare));
+  if (world.rules['deletion-cap'] && vanished > cap && !confirmDeletions) {
+    const reason = `${vanished} of ${keys.length} keys have vanished from a site, more than the ${cap} that may be believed unasked`;
+    world.report({ severity: 'alarm', what: 'brake', detail: reason });
+    return { kind: 'stopped', reason, vanished, cap };
+  }
+  let failed = 0;
+  for (const [key, sites] of differing) failed += (await repair(world, key, sites)) ? 0 : 1;
+  return { kind: 'finished', startedAt, keys: keys.length, differing: differing.size, failed, skippedSites };
+}
+
+async function repair(world: World, key: string, sites: readonly SiteId[]): Promise<boolean> {
+  try {
+    const read = await world.ledger.get(key);
+    const route = routeFor(world, read.item ?? emptyItem(key));
+    if (route === null) return true;
+    const outcome = await reconcile(world, key, route, sites, undefined, read);
+    return outcome.kind === 'done';
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    if (error.kind === 'invalid') world.report({ severity: 'alarm', what: 'refused-row', key, detail: error.message });
+    return false;
+  }
+}
+
+/** Key to physical version, of what stands now; null when the site cannot be listed or its sentinel is missing. */
+async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string, string> | null> {
+  const store = world.stores[site] as ObjectStore;
+  const listing = new Map<string, string>();
+  try {
+    if (world.rules['sentinel-proof'] && !(await hasSentinel(world, site))) {
+      world.report({ severity: 'alarm', what: 'site-suspect', site, detail: 'the sentinel is missing: is this the right bucket?' });
+      return null;
+    }
+    let after: string | undefined;
+    do {
+      const page = await store.list({ prefix: '', limit: PAGE, ...(after === undefined ? {} : { after }) });
+      for (const { key, phys } of page.objects) if (!isReserved(key)) listing.set(key, phys);
+      after = page.next;
+    } while (after !== undefined);
+    return listing;
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    world.report({ severity: 'warning', what: 'site-down', site, detail: error.message });
+    return world.rules['unreachable-is-not-absent'] ? null : new Map();
+  }
+}
+
+async function allKeys(world: World, listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>): Promise<readonly string[]> {
+  const keys = new Set<string>();
+  for (const listing of listings.values()) for (const key of listing.keys()) keys.add(key);
+  let after: string | undefined;
+  for (;;) {
+    const page = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const key of page) keys.add(key);
+    if (page.length < PAGE) return [...keys].sort();
+    after = page.at(-1);
+  }
+}
+
+/** Sites whose listing is not what the ledger says; all listed ones where the key is due or has no item. */
+function differingSites(world: World, key: string, item: KeyItem | null, listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>): SiteId[] {
+  const route = routeFor(world, item ?? emptyItem(key));
+  const sites = (route?.sites ?? []).filter((site) => listings.has(site));
+  if (item === null || item.due !== null) return sites;
+  return sites.filter((site) => {
+    const state = item.sites[site];
+    const listed = listings.get(site)?.get(key);
+    if (state === undefined || state.lookedAt === 0) return true;
+    return listed === undefined ? !isAbsent(state.phys) && standing(item, state) !== null : listed !== state.phys;
+  });
+}
+
+function hasVanished(item: KeyItem, site: SiteId, listed: string | undefined): boolean {
+  const state = item.sites[site];
+  return listed === undefined && state !== undefined && standing(item, state) !== null;
+}

@@ -1,0 +1,72 @@
+/** Looks at buckets: what stands there, whose write it may be, and whether an absence can be believed. */
+
+import { standing } from '../decide/draft.ts';
+import { absentVersion, hasChecksum, type Look, recognise, type SeenVersion } from '../decide/look.ts';
+import type { LedgerRead } from '../ledger/ledger.ts';
+import { isFault } from '../model/fault.ts';
+import type { KeyItem } from '../model/key-item.ts';
+import type { ObjectVersion } from '../model/object.ts';
+import type { SiteId } from '../model/site.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { World } from '../world/world.ts';
+import { readWhole } from './read.ts';
+import type { Run } from './run.ts';
+import { hasSentinel } from './sentinel.ts';
+
+/** One look per site that answered. A site that did not is left as it was: unreachable is not absent. */
+export async function observe(world: World, run: Run, sites: ReadonlySet<SiteId>, { item }: LedgerRead): Promise<readonly Look[]> {
+  const looks: Look[] = [];
+  const open = new Set(sites);
+  for (const { site, intent, version } of run.answers) {
+    if (item?.sites[site]?.phys === intent.basePhys && !open.has(site)) looks.push({ kind: 'answer', site, intent, entry: seen(world, site, version) });
+    else open.add(site);
+  }
+  const found = await Promise.all([...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item)));
+  return [...looks, ...found.filter((look) => look !== null)];
+}
+
+async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null): Promise<Look | null> {
+  const store = world.stores[site] as ObjectStore;
+  try {
+    const versions = await store.versions(run.key);
+    const entries = await Promise.all(versions.map((version) => prove(world, store, item, seen(world, site, version))));
+    if (world.rules['sentinel-proof'] && entries.length === 0 && expected(item, site) && !(await hasSentinel(world, site))) {
+      world.report({ severity: 'alarm', what: 'site-suspect', site, key: run.key, detail: 'an object is missing and so is the sentinel' });
+      run.down.add(site);
+      return null;
+    }
+    run.unanswered.delete(site);
+    return store.capabilities.history === 'chain' ? { kind: 'chain', site, entries } : { kind: 'current', site, entry: entries.at(-1) ?? null };
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    if (!world.rules['unreachable-is-not-absent']) return { kind: 'current', site, entry: null };
+    run.down.add(site);
+    if (!run.acknowledged) run.unanswered.set(site, error);
+    world.report({ severity: 'warning', what: 'site-down', site, key: run.key, detail: error.message });
+    return null;
+  }
+}
+
+function seen(world: World, site: SiteId, version: ObjectVersion): SeenVersion {
+  return recognise(version, world.topology.namespace, site, world.macKeys, world.rules);
+}
+
+/** Where the service stores no checksum, only the bytes can say that a write we wait for is really ours. */
+async function prove(world: World, store: ObjectStore, item: KeyItem | null, entry: SeenVersion): Promise<SeenVersion> {
+  const { version, marker } = entry;
+  if (marker === null || hasChecksum(version)) return entry;
+  const awaited = item?.sites[store.site]?.intents.some(({ wid }) => wid === marker.wid) ?? false;
+  if (!awaited) return entry;
+  const { checksums } = await readWhole(store, version.key, version.phys);
+  return seen(world, store.site, { ...version, checksums });
+}
+
+function expected(item: KeyItem | null, site: SiteId): boolean {
+  const state = item?.sites[site];
+  return item !== null && state !== undefined && standing(item, state) !== null;
+}
+
+/** What a delete leaves behind, where the store does not answer with it. */
+export function leftByDelete(store: ObjectStore, key: string, basePhys: string, now: number): ObjectVersion {
+  return absentVersion(key, now, store.capabilities.history === 'chain' ? basePhys : '');
+}

@@ -1,0 +1,85 @@
+/** Reads the bytes of a version from one physical version, and proves that they are its bytes. */
+
+import { type Checksums, openChecksums } from '../model/crc.ts';
+import { fault, isFault } from '../model/fault.ts';
+import type { Holder, LogicalVersion } from '../model/key-item.ts';
+import type { ObjectVersion } from '../model/object.ts';
+import type { SiteId } from '../model/site.ts';
+import type { ByteRange, ObjectStore } from '../store/store.ts';
+import type { World } from '../world/world.ts';
+import type { Run } from './run.ts';
+
+export interface Whole {
+  readonly version: ObjectVersion;
+  readonly bytes: Uint8Array;
+  readonly checksums: Checksums;
+}
+
+export interface Source {
+  readonly site: SiteId;
+  readonly key: string;
+  readonly phys: string;
+}
+
+export async function readWhole(store: ObjectStore, key: string, phys: string, range?: ByteRange): Promise<Whole> {
+  const { version, body } = await store.get(key, phys, range);
+  const sums = openChecksums();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) {
+    sums.update(chunk);
+    chunks.push(chunk);
+  }
+  return { version, bytes: chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks), checksums: sums.result() };
+}
+
+/** The bytes of a version from whichever holder still has them; null when none could give them in this run. */
+export async function readVersion(world: World, run: Run, version: LogicalVersion): Promise<Whole | null> {
+  for (const source of sourcesOf(version, run)) {
+    const store = world.stores[source.site] as ObjectStore;
+    const whole = await fromHolder(run, version, source, () => readPinned(world, store, source));
+    if (whole === null) continue;
+    if (agrees(version, whole.checksums) || !world.rules['checked-read']) return whole;
+    world.report({ severity: 'alarm', what: 'corrupt-source', site: source.site, key: source.key, detail: `bytes of ${version.vid} do not match its checksums` });
+    run.down.add(source.site);
+  }
+  return null;
+}
+
+/** Holders of the version at sites that answer, this key's own before those under another name. */
+export function sourcesOf(version: LogicalVersion, run: Run): readonly Source[] {
+  return Object.entries(version.holders)
+    .filter(([site]) => !run.down.has(site))
+    .sort(([a, x], [b, y]) => Number(x.key !== undefined) - Number(y.key !== undefined) || (a < b ? -1 : 1))
+    .map(([site, holder]: [SiteId, Holder]) => ({ site, key: holder.key ?? run.key, phys: holder.phys }));
+}
+
+/** What a read tells about its holder: gone is recorded, down is remembered for this run. */
+export async function fromHolder<T>(run: Run, version: LogicalVersion, source: Source, read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    if (isFault(error, 'not-found')) {
+      run.gone.push({ vid: version.vid, site: source.site, phys: source.phys });
+      if (source.key === run.key) run.lookAt.add(source.site);
+    } else run.down.add(source.site);
+    return null;
+  }
+}
+
+export function agrees(version: LogicalVersion, sums: Checksums): boolean {
+  return (
+    version.sizeBytes === sums.sizeBytes &&
+    (version.crc32c === '' || version.crc32c === sums.crc32c) &&
+    (version.crc64nvme === '' || version.crc64nvme === sums.crc64nvme)
+  );
+}
+
+async function readPinned(world: World, store: ObjectStore, source: Source, range?: ByteRange): Promise<Whole> {
+  if (world.rules['pinned-read']) return readWhole(store, source.key, source.phys, range);
+  const current = await store.head(source.key);
+  if (current === null) throw fault('not-found', 'nothing stands there', { site: source.site, key: source.key });
+  return readWhole(store, source.key, current.phys, range);
+}
+
+export { readPinned };

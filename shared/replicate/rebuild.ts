@@ -1,0 +1,136 @@
+/** Fills a ledger from the buckets: after its loss, or when buckets with objects in them are joined for the first time. */
+
+import { assemble, type Standing } from '../decide/assemble.ts';
+import { hasChecksum, recognise, type SeenVersion } from '../decide/look.ts';
+import { sameContent } from '../decide/resolve.ts';
+import { fault, isFault } from '../model/fault.ts';
+import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
+import { isReserved } from '../model/key-map.ts';
+import type { SiteId } from '../model/site.ts';
+import { type Route, routeOf, siteOf } from '../model/topology.ts';
+import { readTombstone, TOMBSTONE_PREFIX } from '../model/tombstone.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { World } from '../world/world.ts';
+import { readWhole } from './read.ts';
+
+const PAGE = 1000;
+
+export interface FillReport {
+  readonly keys: number;
+  /** The same object at every site that has one. */
+  readonly equal: number;
+  /** Sites that will be given an object they lack. */
+  readonly toCopy: number;
+  /** Keys with different objects at different sites, resolved by policy once written. */
+  readonly conflicts: ReadonlyArray<{ readonly key: string; readonly sites: Readonly<Record<SiteId, string>> }>;
+  /** Keys somebody else was faster with; left as they are. */
+  readonly raced: number;
+}
+
+/** Consumers are paused while this runs. Fences every worker that still remembers the lost ledger. */
+export async function rebuild(world: World): Promise<FillReport> {
+  await world.ledger.advanceEpoch(await world.ledger.epoch());
+  return fill(world, { write: true });
+}
+
+/** For sites that already hold objects when they are joined. A dry run writes nothing and tells what would happen. */
+export function seed(world: World, { dryRun }: { readonly dryRun: boolean }): Promise<FillReport> {
+  return fill(world, { write: !dryRun });
+}
+
+async function fill(world: World, { write }: { readonly write: boolean }): Promise<FillReport> {
+  const tombstones = await readTombstones(world);
+  const keys = await standingKeys(world);
+  let equal = 0;
+  let toCopy = 0;
+  let raced = 0;
+  const conflicts: Array<{ key: string; sites: Record<SiteId, string> }> = [];
+  for (const key of keys) {
+    const route = routeOf(world.topology, key);
+    if (route === null) continue;
+    const { item: known, epoch } = await world.ledger.get(key);
+    if (known !== null) continue;
+    const item = await assembleKey(world, key, route, tombstones.get(key) ?? []);
+    if (item === null) continue;
+    const siblings = item.frontier.map((vid) => item.versions[vid] as LogicalVersion);
+    const differ = siblings.some((version) => !sameContent(version, siblings[0] as LogicalVersion));
+    if (differ) conflicts.push({ key, sites: Object.fromEntries(siblings.map(({ origin, vid }) => [origin.site, vid])) });
+    else if (siblings[0]?.kind === 'object') {
+      const lacking = route.sites.filter((site) => item.sites[site]?.vid == null).length;
+      toCopy += lacking;
+      equal += lacking === 0 ? 1 : 0;
+    }
+    if (write && (await world.ledger.compareAndSet(item, { rev: 0, epoch })) !== 'done') raced += 1;
+  }
+  return { keys: keys.length, equal, toCopy, conflicts, raced };
+}
+
+async function assembleKey(world: World, key: string, route: Route, tombstones: readonly LogicalVersion[]): Promise<KeyItem | null> {
+  const { rules, topology } = world;
+  const now = world.clock.now();
+  const found = await Promise.all(route.sites.map((site) => standingAt(world, key, site)));
+  return assemble(key, found, tombstones, { now, rules, dotFloor: rules['clock-dots'] ? now + topology.limits.skewBoundMs : 0 });
+}
+
+async function standingAt(world: World, key: string, site: SiteId): Promise<Standing> {
+  const store = storeOf(world, site);
+  const versions = await store.versions(key);
+  const entries: SeenVersion[] = [];
+  for (const version of versions) {
+    const proven = version.kind === 'object' && !hasChecksum(version) ? await withChecksums(store, version) : version;
+    entries.push(recognise(proven, world.topology.namespace, site, world.macKeys, world.rules));
+  }
+  return { site: siteOf(world.topology, site), entries };
+}
+
+/** A version that is gone by now is described without checksums: then it is equal to nothing. */
+async function withChecksums(store: ObjectStore, version: SeenVersion['version']): Promise<SeenVersion['version']> {
+  try {
+    const { checksums } = await readWhole(store, version.key, version.phys);
+    return { ...version, checksums: { crc32c: checksums.crc32c, crc64nvme: checksums.crc64nvme } };
+  } catch (error) {
+    if (isFault(error, 'not-found')) return version;
+    throw error;
+  }
+}
+
+async function standingKeys(world: World): Promise<readonly string[]> {
+  const keys = new Set<string>();
+  for (const { id } of world.topology.sites) for (const { key } of await listAll(storeOf(world, id), '')) if (!isReserved(key)) keys.add(key);
+  return [...keys].sort();
+}
+
+async function readTombstones(world: World): Promise<ReadonlyMap<string, readonly LogicalVersion[]>> {
+  const found = new Map<string, LogicalVersion[]>();
+  for (const { id } of world.topology.sites) {
+    const store = storeOf(world, id);
+    for (const { key, phys } of await listAll(store, TOMBSTONE_PREFIX)) {
+      const { bytes } = await readWhole(store, key, phys);
+      try {
+        const tombstone = readTombstone(new TextDecoder().decode(bytes), world.topology.namespace, world.macKeys);
+        found.set(tombstone.key, [...(found.get(tombstone.key) ?? []), tombstone.version]);
+      } catch (error) {
+        if (!isFault(error, 'invalid')) throw error;
+        world.report({ severity: 'warning', what: 'refused-row', site: id, key, detail: error.message });
+      }
+    }
+  }
+  return found;
+}
+
+async function listAll(store: ObjectStore, prefix: string): Promise<ReadonlyArray<{ readonly key: string; readonly phys: string }>> {
+  const all: Array<{ key: string; phys: string }> = [];
+  let after: string | undefined;
+  do {
+    const page = await store.list({ prefix, limit: PAGE, ...(after === undefined ? {} : { after }) });
+    all.push(...page.objects);
+    after = page.next;
+  } while (after !== undefined);
+  return all;
+}
+
+function storeOf(world: World, site: SiteId): ObjectStore {
+  const store = world.stores[site];
+  if (store === undefined) throw fault('invalid', `no store is open for site ${site}`, { site });
+  return store;
+}

@@ -1,0 +1,33 @@
+/** An operator's answer to a bucket that lost its objects: they are to come back from the other sites, not to be deleted there. */
+
+import { copyItem, stateOf } from '../decide/draft.ts';
+import { ABSENT } from '../model/object.ts';
+import type { SiteId } from '../model/site.ts';
+import type { World } from '../world/world.ts';
+
+const PAGE = 1000;
+
+/** Forgets what was said to stand at the site, for keys of which it has nothing at all; answers how many. */
+export async function reseed(world: World, site: SiteId): Promise<number> {
+  let forgotten = 0;
+  let after: string | undefined;
+  for (;;) {
+    const keys = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const key of keys) forgotten += (await forget(world, site, key)) ? 1 : 0;
+    if (keys.length < PAGE) return forgotten;
+    after = keys.at(-1);
+  }
+}
+
+async function forget(world: World, site: SiteId, key: string): Promise<boolean> {
+  const { item, epoch } = await world.ledger.get(key);
+  if (item === null || item.sites[site] === undefined) return false;
+  const versions = await world.stores[site]?.versions(key);
+  if (versions === undefined || versions.length > 0) return false;
+  const next = copyItem(item);
+  const state = stateOf(next, site);
+  Object.assign(state, { phys: ABSENT, token: null, body: '', vid: null, wid: null, seen: [], evicted: false });
+  for (const version of Object.values(next.versions)) if (version.holders[site]?.key === undefined) delete version.holders[site];
+  next.due = world.clock.now();
+  return (await world.ledger.compareAndSet(next, { rev: next.rev, epoch })) === 'done';
+}

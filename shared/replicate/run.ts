@@ -1,0 +1,97 @@
+/** What one run over one key has learned and not yet recorded. Gone when the run ends: the ledger remembers the rest. */
+
+import type { CustomAnswer, Decision, Seen } from '../decide/decide.ts';
+import type { Look } from '../decide/look.ts';
+import type { Fault } from '../model/fault.ts';
+import type { Intent } from '../model/key-item.ts';
+import type { ObjectVersion } from '../model/object.ts';
+import type { SiteId } from '../model/site.ts';
+import type { Route } from '../model/topology.ts';
+import type { World } from '../world/world.ts';
+
+export interface Answer {
+  readonly site: SiteId;
+  readonly intent: Intent;
+  readonly version: ObjectVersion;
+}
+
+export interface Run {
+  readonly worker: string;
+  readonly key: string;
+  readonly route: Route;
+  /** Sites to look at in the next round. */
+  readonly lookAt: Set<SiteId>;
+  /** Answers to writes at sites whose token proves what they replaced. */
+  readonly answers: Answer[];
+  readonly refused: Set<string>;
+  readonly gone: Array<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
+  readonly logged: Set<string>;
+  readonly kept: Set<string>;
+  customAnswer: CustomAnswer | null;
+  /** Sites that failed us: looked at again only when told to, not written to in this run. */
+  readonly down: Set<SiteId>;
+  /** Sites the change named that could not be looked at: then the change is not recorded. */
+  readonly unanswered: Map<SiteId, Fault>;
+  lookedEverywhere: boolean;
+  acknowledged: boolean;
+  /** How often keeping losers or asking a policy may still fail in this run. */
+  patience: number;
+}
+
+export function openRun(world: World, key: string, route: Route, sites: readonly SiteId[]): Run {
+  return {
+    worker: world.random.id(),
+    key,
+    route,
+    lookAt: new Set(sites),
+    answers: [],
+    refused: new Set(),
+    gone: [],
+    logged: new Set(),
+    kept: new Set(),
+    customAnswer: null,
+    down: new Set(),
+    unanswered: new Map(),
+    lookedEverywhere: false,
+    acknowledged: false,
+    patience: 3,
+  };
+}
+
+export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
+  return {
+    now: world.clock.now(),
+    rules: world.rules,
+    topology: world.topology,
+    route: run.route,
+    worker: run.worker,
+    nextWid: () => world.random.id(),
+    down: run.down,
+    looks,
+    exactToken: (site) => world.stores[site]?.capabilities.exactToken ?? false,
+    refused: run.refused,
+    gone: run.gone,
+    logged: run.logged,
+    kept: run.kept,
+    answer: run.customAnswer,
+    lookedEverywhere: run.lookedEverywhere,
+  };
+}
+
+/** What was learned is in the ledger now. */
+export function recorded(run: Run): void {
+  run.lookAt.clear();
+  run.answers.length = 0;
+  run.refused.clear();
+  run.gone.length = 0;
+  run.acknowledged = true;
+}
+
+/** Where the decision wants to look before the next one. */
+export function lookNext(run: Run, decision: Decision): void {
+  for (const site of decision.look) run.lookAt.add(site);
+  if (decision.lookEverywhere) {
+    for (const site of run.route.sites) run.lookAt.add(site);
+    run.lookedEverywhere = true;
+  }
+}

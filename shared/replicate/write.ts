@@ -1,0 +1,86 @@
+/** Carries out the writes a decision announced: one read of the source, every write conditional and marked. */
+
+import type { Decision } from '../decide/decide.ts';
+import { isFault } from '../model/fault.ts';
+import type { Intent, LogicalVersion } from '../model/key-item.ts';
+import { writeMarker } from '../model/marker.ts';
+import { metaDigest } from '../model/metadata.ts';
+import type { ObjectMetadata, ObjectVersion } from '../model/object.ts';
+import type { Checksums } from '../model/crc.ts';
+import type { SiteId } from '../model/site.ts';
+import type { ObjectStore, PutOptions, WriteCondition } from '../store/store.ts';
+import type { World } from '../world/world.ts';
+import { leftByDelete } from './observe.ts';
+import { copyByParts } from './parts.ts';
+import { readVersion } from './read.ts';
+import type { Run } from './run.ts';
+
+export interface Target {
+  readonly site: SiteId;
+  readonly intent: Intent;
+}
+
+export async function write(world: World, run: Run, { winner, writes }: Decision): Promise<void> {
+  if (winner === null || writes.length === 0) return;
+  if (winner.kind === 'tombstone') await Promise.all(writes.map((target) => remove(world, run, target)));
+  else if (winner.sizeBytes > world.topology.limits.stageOverBytes) await Promise.all(writes.map((target) => copyByParts(world, run, winner, target)));
+  else await copyWhole(world, run, winner, writes);
+}
+
+async function copyWhole(world: World, run: Run, version: LogicalVersion, targets: readonly Target[]): Promise<void> {
+  const whole = await readVersion(world, run, version);
+  if (whole === null) {
+    for (const { intent } of targets) run.refused.add(intent.wid);
+    return;
+  }
+  const { bytes, checksums } = whole;
+  const { metadata } = whole.version;
+  await Promise.all(
+    targets.map((target) =>
+      attempt(world, run, target, (store) => store.put(run.key, bytes, putOptions(world, run.key, version, target, metadata, checksums))),
+    ),
+  );
+}
+
+async function remove(world: World, run: Run, target: Target): Promise<void> {
+  const { intent } = target;
+  await attempt(world, run, target, async (store) => {
+    const left = await store.delete(run.key, conditionOf(world, intent));
+    return left ?? leftByDelete(store, run.key, intent.basePhys, world.clock.now());
+  });
+}
+
+/** One conditional write, and what its answer means: done, not done, or nobody knows. */
+export async function attempt(world: World, run: Run, { site, intent }: Target, act: (store: ObjectStore) => Promise<ObjectVersion>): Promise<void> {
+  const store = world.stores[site] as ObjectStore;
+  try {
+    const version = await act(store);
+    if (store.capabilities.exactToken) run.answers.push({ site, intent, version });
+    else run.lookAt.add(site);
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    if (error.kind !== 'timeout') run.refused.add(intent.wid);
+    if (isFault(error, 'precondition', 'conflict', 'timeout', 'not-found')) run.lookAt.add(site);
+    if (!isFault(error, 'precondition', 'conflict')) run.down.add(site);
+  }
+}
+
+export function putOptions(
+  world: World,
+  key: string,
+  version: LogicalVersion,
+  { site, intent }: Target,
+  metadata: ObjectMetadata,
+  { crc32c, crc64nvme }: Checksums,
+): PutOptions {
+  const { dot, vv, hlc, origin, sizeBytes } = version;
+  const digest = metaDigest(metadata);
+  const context = { namespace: world.topology.namespace, key };
+  const marker = writeMarker({ site, wid: intent.wid, dot, vv, hlc, origin, crc32c, crc64nvme, sizeBytes, metaDigest: digest }, context, world.macKeys);
+  return { condition: conditionOf(world, intent), metadata, marker, checksums: { crc32c, crc64nvme } };
+}
+
+function conditionOf(world: World, { baseToken }: Intent): WriteCondition {
+  if (!world.rules['exact-precondition']) return { kind: 'always' };
+  return baseToken === null ? { kind: 'if-absent' } : { kind: 'if-token', token: baseToken };
+}

@@ -1,0 +1,22 @@
+/** I20: an emptied bucket deletes nothing elsewhere, and no pass believes in more deletions than it may unasked. */
+
+import { isAbsent } from '#shared/model/object.ts';
+import type { History, Violation } from '../history.ts';
+
+export function brake(history: History): readonly Violation[] {
+  const violations: Violation[] = [];
+  const vanished = history.born.filter(({ version }) => version.kind === 'tombstone' && version.origin.cause !== 'inferred-delete' && isAbsent(version.origin.phys));
+  for (const { step, key, version } of vanished) {
+    const { site } = version.origin;
+    const disaster = history.disasters.findLast((it) => it.site === site && it.step <= step);
+    if (disaster === undefined) continue;
+    const byClient = history.stood.some((it) => it.site === site && it.key === key && it.step > disaster.step && it.actor !== 'us');
+    const before = history.stood.findLast((it) => it.site === site && it.key === key && it.step < disaster.step);
+    if (!byClient && before?.content != null) violations.push({ invariant: 'I20', step, text: `${key} was taken for deleted because ${site} was emptied at step ${disaster.step}` });
+  }
+  for (const { from, to, confirmed, cap } of history.passes) {
+    const deletions = vanished.filter(({ step }) => step >= from && step <= to).length;
+    if (!confirmed && deletions > cap && history.passes.length === 1) violations.push({ invariant: 'I20', step: to, text: `a pass believed in ${deletions} deletions, ${cap} are allowed` });
+  }
+  return violations;
+}
