@@ -11,6 +11,7 @@ import { sameContent } from './resolve.ts';
 
 export interface Standing {
   readonly site: Site;
+  readonly exactToken: boolean;
   /** The chain where the bucket keeps one, else what stands now; oldest first. */
   readonly entries: readonly SeenVersion[];
 }
@@ -28,7 +29,7 @@ export function assemble(key: string, found: readonly Standing[], tombstones: re
   const fresh: LogicalVersion[] = [];
   for (const standing of found) walk(item, standing, fresh, on);
   const vids = Object.values(item.sites).map(({ vid }) => vid).filter((vid) => vid !== null);
-  item.frontier = [...vids, ...tombstones.map(({ vid }) => vid)];
+  item.frontier = [...vids, ...tombstones.map(({ vid }) => vid), ...item.frontier].filter((vid) => vid in item.versions);
   if (item.frontier.length === 0) return null;
   settleFrontier(item, on.rules);
   const needed = new Set([...vids, ...item.frontier]);
@@ -38,20 +39,26 @@ export function assemble(key: string, found: readonly Standing[], tombstones: re
   return item;
 }
 
-function walk(item: KeyItem, { site, entries }: Standing, fresh: LogicalVersion[], on: Moment): void {
+function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: LogicalVersion[], on: Moment): void {
   const state = stateOf(item, site.id);
   state.lookedAt = Math.max(1, on.now);
   const wids = new Set<string>();
   let past: LogicalVersion | null = null;
   let before: SeenVersion | null = null;
+  let shadowed: SeenVersion | null = null;
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1;
     const evicted = isExpiry(site, before, entry, on.now);
     const known: LogicalVersion | null = evicted ? past : entry.version.kind === 'object' ? recognised(item, site, entry, past, wids) : deletedBy(item, site, entry, past);
-    if (known !== null) past = known;
-    else if (last && (entry.version.kind === 'object' || past !== null)) past = foreign(item, site, entry, past, fresh, on);
+    if (known !== null) {
+      // Ours was written over a token. Where that covers bytes alone, a client's write with the same bytes may lie hidden between.
+      if (shadowed !== null && past !== null) foreign(item, site, shadowed, past, fresh, on);
+      past = known;
+    } else if (last && (entry.version.kind === 'object' || past !== null)) past = foreign(item, site, entry, past, fresh, on);
     if (last) settle(state, entry, past, evicted, entries);
     if (past !== null && entry.intact && past.vid === vidOf(entry)) past.holders[site.id] = { phys: entry.version.phys };
+    const hidden = known === null && !last && !exactToken && entry.version.kind === 'object' && entry.version.token === before?.version.token;
+    shadowed = hidden ? entry : null;
     before = entry;
   }
 }

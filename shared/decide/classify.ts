@@ -4,7 +4,7 @@ import type { Cause, Intent, KeyItem, LogicalVersion, SiteState } from '../model
 import { isAbsent } from '../model/object.ts';
 import type { Site } from '../model/site.ts';
 import { addVersion, type Moment, nextDot, remember, standing, stateOf } from './draft.ts';
-import { absence, hasChecksum, type Look, type SeenVersion } from './look.ts';
+import { absence, hasChecksum, lastStood, type Look, type SeenVersion } from './look.ts';
 
 const SEEN_MAX = 32;
 /** A write may still land this long after its lease ended: a paused worker, a request on its way. */
@@ -29,9 +29,9 @@ type Verdict =
 /** Brings the item up to what was seen at one site. */
 export function classify(item: KeyItem, look: Look, on: Classifying): void {
   const state = stateOf(item, look.site);
-  if (state.lookedAt === 0) state.lookedAt = Math.max(1, on.now);
   if (look.kind === 'answer') bind(item, state, look.intent, look.entry, on);
   else for (const entry of newEntries(item, state, look, on)) take(item, state, entry, look.kind === 'chain', on);
+  if (state.lookedAt === 0) state.lookedAt = Math.max(1, on.now);
   forgetHolders(item, look);
   dropDeadIntents(state, on);
 }
@@ -43,14 +43,22 @@ function newEntries(item: KeyItem, state: SiteState, look: Exclude<Look, { kind:
     return entry.version.phys === state.phys ? [] : [entry];
   }
   const { entries } = look;
-  const known = isAbsent(state.phys) ? state.phys.slice('absent:'.length) : state.phys;
+  const known = lastStood(state.phys);
   const at = entries.findIndex(({ version }) => version.phys === known);
   let fresh: readonly SeenVersion[];
   if (at >= 0) fresh = entries.slice(at + 1).filter(({ version }) => version.phys !== state.phys);
-  else if (known === '') fresh = entries;
+  else if (known === '') fresh = state.lookedAt === 0 ? firstLook(state, entries) : entries;
   else fresh = entries.slice(rollBack(item, state, entries, on) + 1);
   if (entries.length === 0 && !isAbsent(state.phys)) fresh = [absence(item.key, on.now)];
   return on.rules['whole-chain'] ? fresh.slice(-SEEN_MAX) : fresh.slice(-1);
+}
+
+/** What a bucket remembers from before we first looked is its own past: only what stands now, and writes of ours, count. */
+function firstLook(state: SiteState, entries: readonly SeenVersion[]): readonly SeenVersion[] {
+  const ours = entries.findIndex(({ marker }) => marker !== null && state.intents.some(({ wid }) => wid === marker.wid));
+  const from = ours < 0 ? Math.max(0, entries.length - 1) : ours;
+  state.seen = entries.slice(0, from).map(({ version }) => version.phys).slice(-SEEN_MAX);
+  return entries.slice(from);
 }
 
 /** R1: what we last saw was purged. First the older version that came back is recorded; answers where it stands. */
@@ -92,7 +100,7 @@ function take(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolea
     case 'still-absent':
       break;
   }
-  move(state, entry, verdict.kind === 'rebind' ? (entry.marker?.wid ?? null) : null);
+  move(state, entry, verdict.kind === 'rebind' && entry.marker?.wid === state.wid ? state.wid : null);
   const here = standing(item, state);
   if (verdict.kind === 'rebind' && here !== null) here.holders[on.site.id] = { phys: entry.version.phys };
 }
@@ -114,7 +122,7 @@ function judgeObject(item: KeyItem, state: SiteState, entry: SeenVersion, chain:
   // R2: the ledger waits for this very write, and it stands where it was planned to stand.
   const intent = marker === null ? undefined : state.intents.find((it) => it.kind === 'copy' && it.wid === marker.wid);
   if (intent !== undefined) {
-    const inPlace = chain || intent.basePhys === state.phys || intent.baseToken === null || !on.rules['echo-after-base'];
+    const inPlace = chain || followsBase(intent, state, on) || !on.rules['echo-after-base'];
     const untouched = version.revision === 1 || !on.rules['echo-after-base'];
     if (inPlace && intact && untouched) return { kind: 'echo', intent };
     if (inPlace) return { kind: 'landed', intent };
@@ -149,6 +157,11 @@ function judgeDeletion(item: KeyItem, state: SiteState, entry: SeenVersion, on: 
   return { kind: 'foreign' };
 }
 
+/** Where only the present can be seen: nothing but the base, or nothing at all, can have stood before this write. */
+function followsBase(intent: Intent, state: SiteState, { site }: Classifying): boolean {
+  return intent.basePhys === state.phys || intent.baseToken === null || site.mode === 'passive';
+}
+
 /** R2a: a create-only write landed although something stood here, so that was deleted in between. */
 function provesDelete(item: KeyItem, state: SiteState, intent: Intent, on: Classifying): boolean {
   return on.rules['inferred-delete'] && intent.baseToken === null && standing(item, state) !== null;
@@ -167,7 +180,9 @@ function addForeign(item: KeyItem, state: SiteState, entry: SeenVersion, cause: 
 
 /** The write an intent announced has happened; `entry` is what it made, null when that stands no more. */
 function bind(item: KeyItem, state: SiteState, intent: Intent, entry: SeenVersion | null, on: Classifying): void {
-  state.intents = state.intents.filter((it) => it.wid !== intent.wid);
+  // A deletion carries no marker: where the token does not prove it ours, our own may still be to come.
+  const proven = intent.kind === 'copy' || on.exactToken;
+  if (proven) state.intents = state.intents.filter((it) => it.wid !== intent.wid);
   const version = item.versions[intent.vid] as LogicalVersion;
   state.vid = version.vid;
   state.evicted = false;
@@ -201,7 +216,7 @@ function forgetHolders(item: KeyItem, look: Look): void {
 /** An exact token never returns, so a write planned over a version that was replaced can no longer land. */
 function dropDeadIntents(state: SiteState, on: Classifying): void {
   state.intents = state.intents.filter((intent) => {
-    const baseGone = on.exactToken && intent.baseToken !== null && intent.basePhys !== state.phys;
+    const baseGone = on.rules['echo-after-base'] && on.exactToken && intent.baseToken !== null && intent.basePhys !== state.phys;
     return !baseGone && on.now <= intent.leaseUntil + LATE_WRITE_MS;
   });
 }

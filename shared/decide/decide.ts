@@ -5,7 +5,7 @@ import { RESOLVER, type SiteId } from '../model/site.ts';
 import { siteOf } from '../model/topology.ts';
 import { dotName, join, type VersionVector } from '../model/version-vector.ts';
 import { classify } from './classify.ts';
-import { addVersion, copyItem, emptyItem, nextDot, prune, remember, settleFrontier } from './draft.ts';
+import { addVersion, copyItem, emptyItem, nextDot, prune, remember, settleFrontier, stateOf } from './draft.ts';
 import type { Look } from './look.ts';
 import { type Plan, type Planning, plan } from './plan.ts';
 import { type Resolution, resolve } from './resolve.ts';
@@ -20,8 +20,8 @@ export type CustomAnswer = { readonly siblings: readonly string[] } & (
 export interface Seen extends Planning {
   readonly looks: readonly Look[];
   readonly exactToken: (site: SiteId) => boolean;
-  /** Writes of ours that were refused: they did not happen and never will. */
-  readonly refused: ReadonlySet<string>;
+  /** Writes of ours that cannot happen any more, whether they did or not. */
+  readonly spent: ReadonlySet<string>;
   /** Holders that turned out not to have the bytes. */
   readonly gone: ReadonlyArray<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
   /** Log entries that are in the log by now. */
@@ -88,8 +88,10 @@ function observe(item: KeyItem, seen: Seen): void {
     const site = siteOf(seen.topology, look.site);
     const { now, rules, topology } = seen;
     classify(item, look, { now, rules, site, exactToken: seen.exactToken(look.site), tombstoneGraceMs: topology.limits.tombstoneGraceMs });
+    // Only now: what such a write did before it was spent has just been seen.
+    const state = stateOf(item, look.site);
+    state.intents = state.intents.filter((intent) => !seen.spent.has(intent.wid));
   }
-  for (const state of Object.values(item.sites)) state.intents = state.intents.filter((intent) => !seen.refused.has(intent.wid));
 }
 
 type Settled = Resolution | { readonly kind: 'winner-in-waiting'; readonly keep: readonly LogicalVersion[] } | null;

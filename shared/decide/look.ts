@@ -1,9 +1,9 @@
 /** What one pass saw at one site, with every marker already checked: the input of all decisions. */
 
-import type { Intent, KeyItem } from '../model/key-item.ts';
+import type { Intent, KeyItem, SiteState } from '../model/key-item.ts';
 import { type MacKeys, type Marker, readMarker } from '../model/marker.ts';
 import { metaDigest } from '../model/metadata.ts';
-import { ABSENT, type ObjectVersion } from '../model/object.ts';
+import { ABSENT, isAbsent, type ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { Rules } from './rules.ts';
 
@@ -50,6 +50,17 @@ function matches(version: ObjectVersion, digest: string, marker: Marker): boolea
 
 export function hasChecksum(version: ObjectVersion): boolean {
   return version.checksums.crc32c !== undefined || version.checksums.crc64nvme !== undefined;
+}
+
+/** What the ledger last saw here is not shown any more: deleted for good, or this is not the bucket it was. */
+export function hasVanished(state: SiteState, versions: readonly ObjectVersion[]): boolean {
+  const known = lastStood(state.phys);
+  return known !== '' && !versions.some(({ phys }) => lastStood(phys) === known);
+}
+
+/** The version behind a phys: for an absence, the one that stood before it. */
+export function lastStood(phys: string): string {
+  return isAbsent(phys) ? phys.slice(ABSENT.length) : phys;
 }
 
 /** "Nothing stands here", as an entry. */

@@ -47,8 +47,8 @@ export interface Ledger {
   readLog(key: string): Promise<readonly LogEntry[]>;
 
   epoch(): Promise<number>;
-  /** True when the epoch was `from` and is now `from + 1`; every later write with an older epoch is 'fenced'. */
-  advanceEpoch(from: number): Promise<boolean>;
+  /** True when the epoch was `from` and is now `to` (the next one unless given); every write with another one is 'fenced'. */
+  advanceEpoch(from: number, to?: number): Promise<boolean>;
 
   getRecord(id: string): Promise<LedgerRecord | null>;
   /** Stores `value` if the record's rev is still `rev` (0: no record yet); null removes it. False: lost. */

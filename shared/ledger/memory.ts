@@ -6,6 +6,7 @@ import type { LogEntry } from '../model/log-entry.ts';
 import type { Ledger, LedgerRead, LedgerRecord, Swap } from './ledger.ts';
 import {
   checkCount,
+  checkEpochs,
   checkExpected,
   checkLimit,
   checkText,
@@ -109,10 +110,10 @@ export function openMemoryLedger(): MemoryLedger {
       return epoch;
     },
 
-    async advanceEpoch(from: number): Promise<boolean> {
-      checkCount(from, 'from');
+    async advanceEpoch(from: number, to = from + 1): Promise<boolean> {
+      checkEpochs(from, to);
       if (from !== epoch) return false;
-      epoch = from + 1;
+      epoch = to;
       return true;
     },
 

@@ -9,6 +9,7 @@ import { toSqliteFault } from '../model/sqlite-fault.ts';
 import type { Ledger, LedgerRead, LedgerRecord, Swap } from './ledger.ts';
 import {
   checkCount,
+  checkEpochs,
   checkExpected,
   checkLimit,
   checkText,
@@ -27,6 +28,7 @@ export interface SqliteLedgerOptions {
 
 const BUSY_TIMEOUT_MS = 5_000;
 const SCHEMA = 1;
+const WAL_ATTEMPTS_MAX = 10;
 
 /**
  * The file may hold a queue as well, so each of them has one half of user_version: this is the lower one.
@@ -68,7 +70,7 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
     appendLog: db.prepare('INSERT INTO ledger_log (key, id, at, entry) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING'),
     readLog: db.prepare('SELECT entry FROM ledger_log WHERE key = ? ORDER BY at, id'),
     epoch: db.prepare(`SELECT ${EPOCH} AS epoch`),
-    advanceEpoch: db.prepare('UPDATE ledger_epoch SET epoch = epoch + 1 WHERE epoch = ?'),
+    advanceEpoch: db.prepare('UPDATE ledger_epoch SET epoch = ? WHERE epoch = ?'),
     getRecord: db.prepare('SELECT id, rev, value FROM ledger_records WHERE id = ?'),
     createRecord: db.prepare('INSERT INTO ledger_records (id, rev, value) VALUES (?, 1, ?) ON CONFLICT DO NOTHING'),
     updateRecord: db.prepare('UPDATE ledger_records SET rev = rev + 1, value = ? WHERE id = ? AND rev = ?'),
@@ -170,9 +172,9 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
       return ask('epoch', undefined, epochNow);
     },
 
-    async advanceEpoch(from: number): Promise<boolean> {
-      checkCount(from, 'from');
-      return write('advanceEpoch', undefined, () => changesOne(sql.advanceEpoch, from));
+    async advanceEpoch(from: number, to = from + 1): Promise<boolean> {
+      checkEpochs(from, to);
+      return write('advanceEpoch', undefined, () => changesOne(sql.advanceEpoch, to, from));
     },
 
     async getRecord(id: string): Promise<LedgerRecord | null> {
@@ -255,8 +257,7 @@ function open(path: string, busyTimeoutMs: number): DatabaseSync {
 }
 
 function prepareFile(db: DatabaseSync, path: string): void {
-  const { journal_mode } = rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get());
-  if (journal_mode !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
+  if (useWriteAheadLog(db) !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
   // macOS needs fullfsync for what fsync does elsewhere.
   db.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON');
   if (schemaOf(db, path) === SCHEMA) return;
@@ -264,6 +265,18 @@ function prepareFile(db: DatabaseSync, path: string): void {
   // Another process may have made the tables since.
   if (schemaOf(db, path) === 0) db.exec(`${TABLES} PRAGMA user_version = ${userVersion(db) + SCHEMA}`);
   db.exec('COMMIT');
+}
+
+/** Here SQLite refuses to wait when others do the same at the same moment; for the lock it waits. */
+function useWriteAheadLog(db: DatabaseSync): string {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get()).journal_mode;
+    } catch (error) {
+      if (attempt === WAL_ATTEMPTS_MAX || toSqliteFault(error, { op: 'open' }).kind !== 'unavailable') throw error;
+      db.exec('BEGIN EXCLUSIVE; COMMIT');
+    }
+  }
 }
 
 function schemaOf(db: DatabaseSync, path: string): number {

@@ -56,6 +56,11 @@ export function checkCount(value: number, field: string): void {
   if (!Number.isSafeInteger(value) || value < 0) throw invalid(field, value, 'an integer >= 0');
 }
 
+export function checkEpochs(from: number, to: number): void {
+  checkCount(from, 'from');
+  if (!Number.isSafeInteger(to) || to <= from) throw invalid('to', to, `an integer > ${from}`);
+}
+
 /** Half a surrogate pair would come back from a database as another character, and two ids would be one. */
 export function checkText(value: string, field: string): void {
   if (value === '') throw invalid(field, value, 'at least one character');

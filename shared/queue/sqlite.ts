@@ -14,6 +14,7 @@ export interface SqliteQueueOptions {
 
 const BUSY_TIMEOUT_MS = 5_000;
 const SCHEMA = 1;
+const WAL_ATTEMPTS_MAX = 10;
 
 /**
  * The file may hold a ledger as well, so each of them has one half of user_version: this is the upper one.
@@ -213,8 +214,7 @@ function open(path: string, busyTimeoutMs: number): DatabaseSync {
 }
 
 function prepareFile(db: DatabaseSync, path: string): void {
-  const { journal_mode } = rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get());
-  if (journal_mode !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
+  if (useWriteAheadLog(db) !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
   // macOS needs fullfsync for what fsync does elsewhere.
   db.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON');
   if (schemaOf(db, path) === SCHEMA) return;
@@ -222,6 +222,18 @@ function prepareFile(db: DatabaseSync, path: string): void {
   // Another process may have made the tables since.
   if (schemaOf(db, path) === 0) db.exec(`${TABLES} PRAGMA user_version = ${userVersion(db) + SCHEMA * 0x10000}`);
   db.exec('COMMIT');
+}
+
+/** Here SQLite refuses to wait when others do the same at the same moment; for the lock it waits. */
+function useWriteAheadLog(db: DatabaseSync): string {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get()).journal_mode;
+    } catch (error) {
+      if (attempt === WAL_ATTEMPTS_MAX || toSqliteFault(error, { op: 'open' }).kind !== 'unavailable') throw error;
+      db.exec('BEGIN EXCLUSIVE; COMMIT');
+    }
+  }
 }
 
 function schemaOf(db: DatabaseSync, path: string): number {

@@ -3,7 +3,7 @@
 import { isFault } from '../model/fault.ts';
 import { readObjectChange } from '../model/object-change.ts';
 import type { Outcome } from '../model/outcome.ts';
-import type { Delivery } from '../queue/queue.ts';
+import type { Delivery, Settlement } from '../queue/queue.ts';
 import type { World } from '../world/world.ts';
 import { replicate } from './replicate.ts';
 
@@ -25,8 +25,13 @@ async function handle(world: World, delivery: Delivery): Promise<void> {
   };
   const outcome = await outcomeOf(world, delivery, acknowledge);
   if (settled) return;
-  if (outcome.kind === 'failed') await world.queue.settle(delivery.receipt, { kind: 'dead', reason: outcome.fault.message });
-  else await world.queue.settle(delivery.receipt, { kind: 'again', delayMs: backoff(delivery.attempt) });
+  const settlement: Settlement = outcome.kind === 'failed' ? { kind: 'dead', reason: outcome.fault.message } : { kind: 'again', delayMs: backoff(delivery.attempt) };
+  try {
+    await world.queue.settle(delivery.receipt, settlement);
+  } catch (error) {
+    // Unsettled, the message comes again when its visibility ends. The others of the batch must not suffer.
+    if (!isFault(error)) throw error;
+  }
 }
 
 async function outcomeOf(world: World, delivery: Delivery, acknowledge: () => Promise<void>): Promise<Outcome> {

@@ -1,7 +1,7 @@
 /** Looks at buckets: what stands there, whose write it may be, and whether an absence can be believed. */
 
 import { standing } from '../decide/draft.ts';
-import { absentVersion, hasChecksum, type Look, recognise, type SeenVersion } from '../decide/look.ts';
+import { absentVersion, hasChecksum, hasVanished, type Look, recognise, type SeenVersion } from '../decide/look.ts';
 import type { LedgerRead } from '../ledger/ledger.ts';
 import { isFault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
@@ -13,12 +13,15 @@ import { readWhole } from './read.ts';
 import type { Run } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
 
-/** One look per site that answered. A site that did not is left as it was: unreachable is not absent. */
+/** Answers to our own writes first, then one look per site that answers. A site that did not is left as it was: unreachable is not absent. */
 export async function observe(world: World, run: Run, sites: ReadonlySet<SiteId>, { item }: LedgerRead): Promise<readonly Look[]> {
   const looks: Look[] = [];
   const open = new Set(sites);
   for (const { site, intent, version } of run.answers) {
-    if (item?.sites[site]?.phys === intent.basePhys && !open.has(site)) looks.push({ kind: 'answer', site, intent, entry: seen(world, site, version) });
+    const state = item?.sites[site];
+    const awaited = state?.phys === intent.basePhys && state.intents.some(({ wid }) => wid === intent.wid);
+    if (awaited) looks.push({ kind: 'answer', site, intent, entry: seen(world, site, version) });
+    if (awaited && !run.lookAt.has(site)) open.delete(site);
     else open.add(site);
   }
   const found = await Promise.all([...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item)));
@@ -30,7 +33,7 @@ async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null
   try {
     const versions = await store.versions(run.key);
     const entries = await Promise.all(versions.map((version) => prove(world, store, item, seen(world, site, version))));
-    if (world.rules['sentinel-proof'] && entries.length === 0 && expected(item, site) && !(await hasSentinel(world, site))) {
+    if (world.rules['sentinel-proof'] && isMissing(store, item, versions) && !(await hasSentinel(world, site))) {
       world.report({ severity: 'alarm', what: 'site-suspect', site, key: run.key, detail: 'an object is missing and so is the sentinel' });
       run.down.add(site);
       return null;
@@ -61,9 +64,11 @@ async function prove(world: World, store: ObjectStore, item: KeyItem | null, ent
   return seen(world, store.site, { ...version, checksums });
 }
 
-function expected(item: KeyItem | null, site: SiteId): boolean {
-  const state = item?.sites[site];
-  return item !== null && state !== undefined && standing(item, state) !== null;
+/** The ledger says an object stands there and the bucket shows no trace of it. */
+function isMissing(store: ObjectStore, item: KeyItem | null, versions: readonly ObjectVersion[]): boolean {
+  const state = item?.sites[store.site];
+  if (item === null || state === undefined || standing(item, state) === null) return false;
+  return store.capabilities.history === 'chain' ? hasVanished(state, versions) : versions.length === 0;
 }
 
 /** What a delete leaves behind, where the store does not answer with it. */

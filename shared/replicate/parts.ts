@@ -21,7 +21,7 @@ interface OpenJob {
 
 export async function copyByParts(world: World, run: Run, version: LogicalVersion, target: Target): Promise<void> {
   const published = await whenStaged(world, run, version, target);
-  if (published === null) run.refused.add(target.intent.wid);
+  if (published === null) run.spent.add(target.intent.wid);
 }
 
 async function whenStaged(world: World, run: Run, version: LogicalVersion, target: Target): Promise<true | null> {
@@ -33,8 +33,16 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
     if (staged?.job.staged == null) return null;
     const { phys, crc32c, crc64nvme } = staged.job.staged;
     const options = putOptions(world, run.key, version, target, staged.job.metadata, { sizeBytes: version.sizeBytes, crc32c, crc64nvme });
-    await attempt(world, run, target, (it) => it.copy({ key: stageKey(staged.name), phys }, run.key, options));
-    if (!run.refused.has(target.intent.wid)) await closeJob(world, staged.name, store);
+    let lost = false;
+    await attempt(world, run, target, async (it) => {
+      try {
+        return await it.copy({ key: stageKey(staged.name), phys }, run.key, options);
+      } catch (error) {
+        lost = isFault(error, 'not-found');
+        throw error;
+      }
+    });
+    if (lost || !run.spent.has(target.intent.wid)) await closeJob(world, staged.name, store);
     return true;
   } catch (error) {
     if (!isFault(error)) throw error;
@@ -96,9 +104,23 @@ async function fillStage(world: World, run: Run, version: LogicalVersion, store:
     return null;
   }
   const receipts: PartReceipt[] = done.map(({ receipt, sizeBytes }, i) => ({ part: i + 1, receipt, sizeBytes }));
-  const { phys } = await store.completeUpload(stageKey(name), job.upload, receipts, job.metadata);
+  const phys = await complete(store, name, job, receipts);
+  if (phys === null) {
+    await closeJob(world, name, store);
+    return null;
+  }
   const staged: CopyJob = { ...job, staged: { phys, crc32c: sums.crc32c, crc64nvme: sums.crc64nvme } };
   return (await world.ledger.swapRecord(jobId(name), rev, JSON.stringify(staged))) ? { name, job: staged, rev: rev + 1 } : null;
+}
+
+/** null: the upload is gone, perhaps completed by a worker whose answer was lost. The parts are copied again. */
+async function complete(store: ObjectStore, name: string, job: CopyJob, receipts: readonly PartReceipt[]): Promise<string | null> {
+  try {
+    return (await store.completeUpload(stageKey(name), job.upload, receipts, job.metadata)).phys;
+  } catch (error) {
+    if (isFault(error, 'not-found')) return null;
+    throw error;
+  }
 }
 
 /** busy: another worker has it. gone: the source or the stage no longer exists. */

@@ -27,9 +27,13 @@ export interface FillReport {
   readonly raced: number;
 }
 
-/** Consumers are paused while this runs. Fences every worker that still remembers the lost ledger. */
+/**
+ * Consumers, sweeps and passes are stopped while this runs. The new ledger counts its epochs from one again, so the
+ * clock lends a number that the lost one cannot have reached: it fences whoever still remembers that one.
+ */
 export async function rebuild(world: World): Promise<FillReport> {
-  await world.ledger.advanceEpoch(await world.ledger.epoch());
+  const epoch = await world.ledger.epoch();
+  await world.ledger.advanceEpoch(epoch, Math.max(epoch + 1, Math.floor(world.clock.now() / 1000)));
   return fill(world, { write: true });
 }
 
@@ -40,7 +44,7 @@ export function seed(world: World, { dryRun }: { readonly dryRun: boolean }): Pr
 
 async function fill(world: World, { write }: { readonly write: boolean }): Promise<FillReport> {
   const tombstones = await readTombstones(world);
-  const keys = await standingKeys(world);
+  const keys = [...new Set([...(await standingKeys(world)), ...tombstones.keys()])].sort();
   let equal = 0;
   let toCopy = 0;
   let raced = 0;
@@ -80,7 +84,7 @@ async function standingAt(world: World, key: string, site: SiteId): Promise<Stan
     const proven = version.kind === 'object' && !hasChecksum(version) ? await withChecksums(store, version) : version;
     entries.push(recognise(proven, world.topology.namespace, site, world.macKeys, world.rules));
   }
-  return { site: siteOf(world.topology, site), entries };
+  return { site: siteOf(world.topology, site), exactToken: store.capabilities.exactToken, entries };
 }
 
 /** A version that is gone by now is described without checksums: then it is equal to nothing. */
@@ -97,7 +101,7 @@ async function withChecksums(store: ObjectStore, version: SeenVersion['version']
 async function standingKeys(world: World): Promise<readonly string[]> {
   const keys = new Set<string>();
   for (const { id } of world.topology.sites) for (const { key } of await listAll(storeOf(world, id), '')) if (!isReserved(key)) keys.add(key);
-  return [...keys].sort();
+  return [...keys];
 }
 
 async function readTombstones(world: World): Promise<ReadonlyMap<string, readonly LogicalVersion[]>> {

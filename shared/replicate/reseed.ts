@@ -1,29 +1,37 @@
 /** An operator's answer to a bucket that lost its objects: they are to come back from the other sites, not to be deleted there. */
 
 import { copyItem, stateOf } from '../decide/draft.ts';
+import { hasVanished } from '../decide/look.ts';
 import { ABSENT } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
+import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
+import { plantSentinel } from './sentinel.ts';
 
 const PAGE = 1000;
 
-/** Forgets what was said to stand at the site, for keys of which it has nothing at all; answers how many. */
+/** Forgets what was said to stand at the site where nothing of it is left, then trusts the site again; answers how many keys. */
 export async function reseed(world: World, site: SiteId): Promise<number> {
   let forgotten = 0;
   let after: string | undefined;
   for (;;) {
     const keys = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const key of keys) forgotten += (await forget(world, site, key)) ? 1 : 0;
-    if (keys.length < PAGE) return forgotten;
     after = keys.at(-1);
+    if (keys.length < PAGE) break;
   }
+  await plantSentinel(world, site);
+  return forgotten;
 }
 
 async function forget(world: World, site: SiteId, key: string): Promise<boolean> {
+  const store = world.stores[site] as ObjectStore;
   const { item, epoch } = await world.ledger.get(key);
-  if (item === null || item.sites[site] === undefined) return false;
-  const versions = await world.stores[site]?.versions(key);
-  if (versions === undefined || versions.length > 0) return false;
+  const known = item?.sites[site];
+  if (item === null || known === undefined) return false;
+  const versions = await store.versions(key);
+  const lost = store.capabilities.history === 'chain' ? hasVanished(known, versions) : versions.length === 0;
+  if (!lost) return false;
   const next = copyItem(item);
   const state = stateOf(next, site);
   Object.assign(state, { phys: ABSENT, token: null, body: '', vid: null, wid: null, seen: [], evicted: false });

@@ -23,7 +23,8 @@ export interface Run {
   readonly lookAt: Set<SiteId>;
   /** Answers to writes at sites whose token proves what they replaced. */
   readonly answers: Answer[];
-  readonly refused: Set<string>;
+  /** Writes that cannot happen any more: refused, or answered at a site where only a look can tell over what. */
+  readonly spent: Set<string>;
   readonly gone: Array<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
   readonly logged: Set<string>;
   readonly kept: Set<string>;
@@ -45,7 +46,7 @@ export function openRun(world: World, key: string, route: Route, sites: readonly
     route,
     lookAt: new Set(sites),
     answers: [],
-    refused: new Set(),
+    spent: new Set(),
     gone: [],
     logged: new Set(),
     kept: new Set(),
@@ -69,7 +70,7 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     down: run.down,
     looks,
     exactToken: (site) => world.stores[site]?.capabilities.exactToken ?? false,
-    refused: run.refused,
+    spent: run.spent,
     gone: run.gone,
     logged: run.logged,
     kept: run.kept,
@@ -82,7 +83,6 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
 export function recorded(run: Run): void {
   run.lookAt.clear();
   run.answers.length = 0;
-  run.refused.clear();
   run.gone.length = 0;
   run.acknowledged = true;
 }

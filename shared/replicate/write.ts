@@ -30,7 +30,7 @@ export async function write(world: World, run: Run, { winner, writes }: Decision
 async function copyWhole(world: World, run: Run, version: LogicalVersion, targets: readonly Target[]): Promise<void> {
   const whole = await readVersion(world, run, version);
   if (whole === null) {
-    for (const { intent } of targets) run.refused.add(intent.wid);
+    for (const { intent } of targets) run.spent.add(intent.wid);
     return;
   }
   const { bytes, checksums } = whole;
@@ -56,10 +56,13 @@ export async function attempt(world: World, run: Run, { site, intent }: Target, 
   try {
     const version = await act(store);
     if (store.capabilities.exactToken) run.answers.push({ site, intent, version });
-    else run.lookAt.add(site);
+    else {
+      run.spent.add(intent.wid);
+      run.lookAt.add(site);
+    }
   } catch (error) {
     if (!isFault(error)) throw error;
-    if (error.kind !== 'timeout') run.refused.add(intent.wid);
+    if (error.kind !== 'timeout') run.spent.add(intent.wid);
     if (isFault(error, 'precondition', 'conflict', 'timeout', 'not-found')) run.lookAt.add(site);
     if (!isFault(error, 'precondition', 'conflict')) run.down.add(site);
   }

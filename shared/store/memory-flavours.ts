@@ -1,7 +1,8 @@
 /** What sets S3, GCS and Azure Blob apart as the memory driver plays them: names, limits, identities, notifications. */
 
+import { createHash } from 'node:crypto';
 import { fault, invalid } from '../model/fault.ts';
-import { MARKER_NAME } from '../model/metadata.ts';
+import { MARKER_NAME, metaDigest } from '../model/metadata.ts';
 import type { ObjectHeaders, ObjectMetadata } from '../model/object.ts';
 import type { Cloud } from '../model/site.ts';
 
@@ -15,6 +16,8 @@ export interface Birth {
   /** Greater than every one before. */
   readonly generation: number;
   readonly etag: () => string;
+  /** Tells headers, metadata and marker entry apart. */
+  readonly described: () => string;
   readonly modifiedAt: number;
   readonly sizeBytes: number;
 }
@@ -95,10 +98,11 @@ export const FLAVOURS: Readonly<Record<MemoryFlavour, FlavourRules>> = {
     metadataValue: PRINTABLE,
     lowerCasesNames: true,
     nameOf: nameByBytes,
-    identify({ versioned, id, etag, modifiedAt, sizeBytes }) {
+    identify({ versioned, id, etag, described, modifiedAt, sizeBytes }) {
       const token = etag();
-      // Without versions this recurs when the same bytes are written twice in one second: S3 shows no difference then.
-      const phys = versioned ? `v:${id}` : `e:${token}:${modifiedAt / 1000}:${sizeBytes}`;
+      // Without versions all that a HEAD shows is put together: it recurs only for a write equal in everything, marker
+      // included, within one second. Writes of ours never are.
+      const phys = versioned ? `v:${id}` : `e:${token}:${modifiedAt / 1000}:${sizeBytes}:${described()}`;
       return { phys, token, body: phys };
     },
   },
@@ -279,4 +283,9 @@ export function compareNames(a: string, b: string): number {
 /** Surrogates stand for characters above all others. */
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+export function digestOf({ metadata, marker }: Described): string {
+  const digest = createHash('md5').update(metaDigest(metadata));
+  return digest.update(marker ?? '').digest('base64url').slice(0, 12);
 }

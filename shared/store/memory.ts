@@ -20,6 +20,7 @@ import {
   compareNames,
   type Described,
   describe,
+  digestOf,
   FLAVOURS,
   identifyGeneration,
   type MemoryFlavour,
@@ -130,6 +131,7 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
       id: nextId(),
       generation,
       etag: () => etag(content),
+      described: () => digestOf(described),
       modifiedAt,
       sizeBytes,
     });

@@ -3,19 +3,8 @@
 import { expect } from 'vitest';
 import type { KeyItem } from '#shared/model/key-item.ts';
 import { refusedFor, times, winners } from './cases.ts';
-import {
-  AWKWARD,
-  allKeys,
-  change,
-  create,
-  entry,
-  forget,
-  item,
-  type LedgerCase,
-  noted,
-  rich,
-  stored,
-} from './ledger-bench.ts';
+import { allKeys, change, create, forget, type LedgerCase, stored } from './ledger-bench.ts';
+import { AWKWARD, entry, item, noted, rich } from './ledger-samples.ts';
 
 const RACERS = 64;
 const ROUNDS = 8;

@@ -3,7 +3,8 @@
 import { expect } from 'vitest';
 import type { LedgerRecord } from '#shared/ledger/ledger.ts';
 import { refusedFor, times, winners } from './cases.ts';
-import { AWKWARD, allKeys, change, create, forget, item, type LedgerCase, shuffled } from './ledger-bench.ts';
+import { allKeys, change, create, forget, type LedgerCase, shuffled } from './ledger-bench.ts';
+import { AWKWARD, item } from './ledger-samples.ts';
 
 const RACERS = 64;
 const ROUNDS = 8;

@@ -3,18 +3,8 @@
 import { expect } from 'vitest';
 import type { LogEntry } from '#shared/model/log-entry.ts';
 import { answers, refusedFor, times, winners } from './cases.ts';
-import {
-  AWKWARD,
-  allKeys,
-  create,
-  entry,
-  forget,
-  item,
-  type LedgerCase,
-  rich,
-  shuffled,
-  stored,
-} from './ledger-bench.ts';
+import { allKeys, create, forget, type LedgerCase, shuffled, stored } from './ledger-bench.ts';
+import { AWKWARD, entry, item, rich } from './ledger-samples.ts';
 
 const RACERS = 64;
 
@@ -124,6 +114,29 @@ export const LOG: readonly LedgerCase[] = [
       expect(await ledger.advanceEpoch(epoch)).toBe(false);
       expect(await ledger.epoch()).toBe(epoch + 1);
       expect(await ledger.get('k')).toEqual({ item: null, epoch: epoch + 1 });
+    },
+  },
+  {
+    test: 'the epoch leaps as far as it is told, and fences all that lie between',
+    async run({ ledger, epoch }) {
+      const far = epoch + 1_700_000_000;
+      expect(await ledger.advanceEpoch(epoch + 1, far)).toBe(false);
+      expect(await ledger.advanceEpoch(epoch, far)).toBe(true);
+      expect(await ledger.advanceEpoch(epoch, far)).toBe(false);
+      expect(await ledger.epoch()).toBe(far);
+      for (const other of [epoch, epoch + 1, far - 1, far + 1])
+        expect(await ledger.compareAndSet(item('k'), { rev: 0, epoch: other })).toBe('fenced');
+      expect(await ledger.compareAndSet(item('k'), { rev: 0, epoch: far })).toBe('done');
+      expect(await ledger.get('k')).toEqual(stored(item('k'), 1, far));
+    },
+  },
+  {
+    test: 'an epoch that does not go forward is refused by name',
+    async run({ ledger, epoch }) {
+      for (const from of [-1, 0.5, Number.NaN]) await refusedFor('from', ledger.advanceEpoch(from));
+      for (const to of [epoch, epoch - 1, epoch + 0.5, Number.NaN])
+        await refusedFor('to', ledger.advanceEpoch(epoch, to));
+      expect(await ledger.epoch()).toBe(epoch);
     },
   },
   {

@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import type { Ledger, LedgerRead, LedgerRecord, Swap } from '#shared/ledger/ledger.ts';
 import type { KeyItem } from '#shared/model/key-item.ts';
 import type { LogEntry } from '#shared/model/log-entry.ts';
-import { entry, noted } from './ledger-bench.ts';
+import { entry, noted } from './ledger-samples.ts';
 
 /** Few, so that calls meet each other. */
 const KEYS = ['a', 'a/b', 'é', '\uffff', '😀'];
@@ -38,7 +38,7 @@ const anyCall = fc.oneof(
   fc.record({ call: fc.constant('listKeys' as const), after: anyAfter, limit: anyLimit }),
   fc.record({ call: fc.constant('appendLog' as const), key: anyKey, id: anyId, at: anyTime }),
   fc.record({ call: fc.constant('readLog' as const), key: anyKey }),
-  fc.record({ call: fc.constant('advanceEpoch' as const), from: anyOffset }),
+  fc.record({ call: fc.constant('advanceEpoch' as const), from: anyOffset, by: fc.constantFrom(undefined, 1, 2) }),
   {
     weight: 2,
     arbitrary: fc.record({
@@ -103,7 +103,8 @@ async function both(ledger: Ledger, model: Model, call: Call): Promise<readonly 
       return [await ledger.readLog(call.key), model.readLog(call.key)];
     case 'advanceEpoch': {
       const from = Math.max(0, model.epoch() + call.from);
-      return [await ledger.advanceEpoch(from), model.advanceEpoch(from)];
+      if (call.by === undefined) return [await ledger.advanceEpoch(from), model.advanceEpoch(from, from + 1)];
+      return [await ledger.advanceEpoch(from, from + call.by), model.advanceEpoch(from, from + call.by)];
     }
     case 'swapRecord': {
       const rev = Math.max(0, model.recordRev(call.id) + call.rev);
@@ -162,9 +163,9 @@ function openModel(firstEpoch: number) {
       return true;
     },
     readLog: (key: string) => log.filter((it) => it.key === key).sort((a, b) => a.at - b.at || byBytes(a.id, b.id)),
-    advanceEpoch(from: number): boolean {
+    advanceEpoch(from: number, to: number): boolean {
       if (from !== epoch) return false;
-      epoch += 1;
+      epoch = to;
       return true;
     },
     swapRecord(id: string, rev: number, value: string | null): boolean {

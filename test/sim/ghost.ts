@@ -7,6 +7,7 @@ import { metaDigest } from '#shared/model/metadata.ts';
 import type { ObjectVersion } from '#shared/model/object.ts';
 import type { SiteId } from '#shared/model/site.ts';
 import { siteOf } from '#shared/model/topology.ts';
+import { contains } from '#shared/model/version-vector.ts';
 import type { MemoryStore } from '#shared/store/memory.ts';
 import type { ObjectStore } from '#shared/store/store.ts';
 import { type Actor, at, type Born, type History, physAt } from './history.ts';
@@ -22,7 +23,7 @@ export interface Ghost {
   /** Somebody changed this key: whatever stands now is noted. */
   changed(step: number, bucket: Bucket, key: string, actor: Actor, op: string): Promise<void>;
   /** The ledger stored this item. */
-  stored(step: number, before: KeyItem | null, item: KeyItem): void;
+  stored(step: number, by: number, before: KeyItem | null, item: KeyItem): void;
   contentAt(site: SiteId, key: string): string | null;
   contentOf(site: SiteId, key: string, phys: string): string | undefined;
   born(key: string, vid: string): Born | undefined;
@@ -42,7 +43,7 @@ export function openGhost(history: History): Ghost {
     return `${metaDigest(version.metadata)}|${text}`;
   }
 
-  function bear(step: number, key: string, item: KeyItem, vid: string): void {
+  function bear(step: number, by: number, key: string, item: KeyItem, vid: string): void {
     const version = item.versions[vid];
     if (version === undefined) return;
     const { origin, kind } = version;
@@ -54,7 +55,7 @@ export function openGhost(history: History): Ghost {
       return undefined;
     };
     const content = kind === 'tombstone' ? null : (contents.get(physAt(origin.site, key, origin.phys)) ?? held());
-    const born: Born = { step, key, version: structuredCloneOf(version), content };
+    const born: Born = { step, key, by, version: structuredCloneOf(version), content };
     births.set(`${key}\n${vid}`, born);
     history.born.push(born);
   }
@@ -67,12 +68,14 @@ export function openGhost(history: History): Ghost {
       if (isReserved(key)) return;
       const read = head?.marker === undefined ? null : readMarker(head.marker, { namespace: NAMESPACE, key, site: id }, MAC_KEYS);
       const marker = read?.kind === 'authentic' ? read.marker : null;
+      const newest = head === null && store.capabilities.history === 'chain' ? (await store.versions(key)).at(-1) : undefined;
       const over = history.now.get(at(id, key)) ?? -1;
       history.stood.push({
         step,
         site: id,
         key,
         phys: head?.phys ?? null,
+        deleteMarker: newest?.phys ?? null,
         actor,
         op,
         content,
@@ -84,8 +87,12 @@ export function openGhost(history: History): Ghost {
       history.now.set(at(id, key), history.stood.length - 1);
     },
 
-    stored(step, before, item) {
-      for (const vid in item.versions) if (!births.has(`${item.key}\n${vid}`)) bear(step, item.key, item, vid);
+    stored(step, by, before, item) {
+      for (const vid in item.versions) if (!births.has(`${item.key}\n${vid}`)) bear(step, by, item.key, item, vid);
+      const heads = item.frontier.map((vid) => item.versions[vid]?.vv ?? {});
+      for (const { vid, dot } of Object.values(item.versions)) {
+        if (!item.frontier.includes(vid) && heads.some((vv) => contains(vv, dot))) history.dominated.add(`${item.key}\n${vid}`);
+      }
       for (const [site, state] of Object.entries(item.sites)) {
         if (before?.sites[site]?.phys === state.phys && before.sites[site]?.vid === state.vid) continue;
         history.bound.set(physAt(site, item.key, state.phys), { vid: state.vid, wid: state.wid, step });

@@ -13,6 +13,8 @@ export interface Stood {
   readonly site: SiteId;
   readonly key: string;
   readonly phys: string | null;
+  /** The delete marker that says so, for an absence in a bucket that has such. */
+  readonly deleteMarker: string | null;
   readonly actor: Actor;
   readonly op: string;
   /** Bytes and metadata together; null for an absence. */
@@ -29,6 +31,8 @@ export interface Stood {
 export interface Born {
   readonly step: number;
   readonly key: string;
+  /** The worker that stored it. */
+  readonly by: number;
   readonly version: LogicalVersion;
   /** The bytes and metadata it stands for; null: a tombstone. undefined: nobody from above saw where it came from. */
   readonly content: string | null | undefined;
@@ -64,6 +68,7 @@ export interface Collected {
 }
 
 export interface Pass {
+  readonly by: number;
   readonly from: number;
   readonly to: number;
   readonly confirmed: boolean;
@@ -77,6 +82,8 @@ export interface History {
   readonly now: Map<string, number>;
   readonly born: Born[];
   readonly superseded: Superseded[];
+  /** Versions that the ledger once had in the past of another, as key and vid. */
+  readonly dominated: Set<string>;
   readonly acknowledged: Acknowledged[];
   readonly ledgerWrites: LedgerWrite[];
   readonly collected: Collected[];
@@ -129,6 +136,7 @@ export function openHistory(scenario: Scenario): History {
     now: new Map(),
     born: [],
     superseded: [],
+    dominated: new Set(),
     acknowledged: [],
     ledgerWrites: [],
     collected: [],

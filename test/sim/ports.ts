@@ -4,6 +4,7 @@ import type { Rules } from '#shared/decide/rules.ts';
 import type { Ledger } from '#shared/ledger/ledger.ts';
 import { type Fault, fault } from '#shared/model/fault.ts';
 import { isReserved } from '#shared/model/key-map.ts';
+import type { KeyItem } from '#shared/model/key-item.ts';
 import type { Topology } from '#shared/model/topology.ts';
 import type { Queue } from '#shared/queue/queue.ts';
 import type { ObjectRead, ObjectStore } from '#shared/store/store.ts';
@@ -12,7 +13,6 @@ import type { Bucket, Ghost } from './ghost.ts';
 import type { History } from './history.ts';
 import { MAC_KEYS } from './keys.ts';
 import type { Chance } from './random.ts';
-import type { Faults } from './scenario.ts';
 import type { Scheduler, Task } from './scheduler.ts';
 
 /** All that the ports of one run share. */
@@ -85,40 +85,47 @@ function openStore(stage: Stage, task: Task, bucket: Bucket): ObjectStore {
 }
 
 function openLedger(stage: Stage, task: Task): Ledger {
+  // A new ledger is another place: who knew the lost one does not reach it.
+  const mine = stage.ledger;
+  async function reached<T>(effect: () => Promise<T>): Promise<T> {
+    if (stage.ledger !== mine) throw fault('unreachable', 'the ledger this worker knew is gone', { op: 'ledger' });
+    return effect();
+  }
   function read<T>(op: string, effect: () => Promise<T>): Promise<T> {
-    return guarded(stage, task, 'ledger', `ledger.${op}`, 'read', effect);
+    return guarded(stage, task, 'ledger', `ledger.${op}`, 'read', () => reached(effect));
   }
   function write<T>(op: string, effect: () => Promise<T>): Promise<T> {
-    return guarded(stage, task, 'ledger', `ledger.${op}`, 'write', effect);
+    return guarded(stage, task, 'ledger', `ledger.${op}`, 'write', () => reached(effect));
   }
   return {
-    get: (key) => read(`get ${key}`, () => stage.ledger.get(key)),
-    listDue: (now, limit) => read('listDue', () => stage.ledger.listDue(now, limit)),
-    listKeys: (query) => read('listKeys', () => stage.ledger.listKeys(query)),
-    readLog: (key) => read(`readLog ${key}`, () => stage.ledger.readLog(key)),
-    epoch: () => read('epoch', () => stage.ledger.epoch()),
-    getRecord: (id) => read(`getRecord ${id.slice(0, 24)}`, () => stage.ledger.getRecord(id)),
-    listRecords: (query) => read('listRecords', () => stage.ledger.listRecords(query)),
-    advanceEpoch: (from) => write(`advanceEpoch ${from}`, () => stage.ledger.advanceEpoch(from)),
-    appendLog: (entry) => write(`appendLog ${entry.key} ${entry.id}`, () => stage.ledger.appendLog(entry)),
-    swapRecord: (id, rev, value) => write(`swapRecord ${id.slice(0, 24)} ${rev}`, () => stage.ledger.swapRecord(id, rev, value)),
+    get: (key) => read(`get ${key}`, () => mine.get(key)),
+    listDue: (now, limit) => read('listDue', () => mine.listDue(now, limit)),
+    listKeys: (query) => read('listKeys', () => mine.listKeys(query)),
+    readLog: (key) => read(`readLog ${key}`, () => mine.readLog(key)),
+    epoch: () => read('epoch', () => mine.epoch()),
+    getRecord: (id) => read(`getRecord ${id.slice(0, 24)}`, () => mine.getRecord(id)),
+    listRecords: (query) => read('listRecords', () => mine.listRecords(query)),
+    advanceEpoch: (from, to) => write(`advanceEpoch ${from} ${to}`, () => mine.advanceEpoch(from, to)),
+    appendLog: (entry) => write(`appendLog ${entry.key} ${entry.id}`, () => mine.appendLog(entry)),
+    swapRecord: (id, rev, value) => write(`swapRecord ${id.slice(0, 24)} ${rev}`, () => mine.swapRecord(id, rev, value)),
     compareAndSet: (item, { rev, epoch: claimedEpoch }) => {
       const { key } = item;
       return write(`compareAndSet ${key} rev ${rev}`, async () => {
-        const { item: before, epoch: epochThen } = await stage.ledger.get(key);
+        const { item: before, epoch: epochThen } = await mine.get(key);
         const epoch = stage.rules['epoch-fence'] ? claimedEpoch : epochThen;
-        const answer = await stage.ledger.compareAndSet(item, { rev, epoch });
+        const answer = await mine.compareAndSet(item, { rev, epoch });
         if (answer === 'done') {
           const bytes = JSON.stringify(item).length;
           stage.history.ledgerWrites.push({ step: stage.step, key, claimedEpoch, epochThen, bytes });
-          stage.ghost.stored(stage.step, before, item);
+          stage.ghost.stored(stage.step, task.id, before, item);
+          stage.trace(task, summary(item));
         }
         return answer;
       });
     },
     remove: (key, expected) =>
       write(`remove ${key}`, async () => {
-        const answer = await stage.ledger.remove(key, expected);
+        const answer = await mine.remove(key, expected);
         if (answer === 'done') stage.history.collected.push({ step: stage.step, key });
         return answer;
       }),
@@ -160,7 +167,7 @@ function openQueue(stage: Stage, task: Task): Queue {
 /** One call: scheduled, then perhaps refused, perhaps done with its answer lost. */
 function guarded<T>(stage: Stage, task: Task, place: string, label: string, kind: Effect, effect: () => Promise<T>): Promise<T> {
   return stage.scheduler.call(task, label, async () => {
-    const refused = stage.calm ? null : faultBefore(stage, place, kind, stage.history.scenario.faults);
+    const refused = faultBefore(stage, place, kind);
     if (refused !== null) {
       stage.trace(task, `${label}: ${refused.kind}`);
       throw refused;
@@ -181,7 +188,9 @@ function guarded<T>(stage: Stage, task: Task, place: string, label: string, kind
   });
 }
 
-function faultBefore({ down, chance }: Stage, place: string, kind: Effect, faults: Faults): Fault | null {
+function faultBefore({ down, chance, calm, history }: Stage, place: string, kind: Effect): Fault | null {
+  if (calm) return null;
+  const { faults } = history.scenario;
   if (down.has(place)) return fault('unreachable', `${place} cannot be reached`, { op: place });
   if (chance.hit(faults.refuse)) {
     const which = chance.pick(['throttled', 'unavailable', 'timeout'] as const);
@@ -212,6 +221,15 @@ const RESOLVERS: Readonly<Record<string, CustomResolver>> = {
   },
   refuse: () => ({ kind: 'defer', reason: 'this policy never decides' }),
 };
+
+/** What an item says, on one line: who leads, and what each site is believed to show. */
+function summary({ key, frontier, sites, due, unresolved }: KeyItem): string {
+  const stands = Object.entries(sites).map(([site, { phys, vid, wid, intents, evicted }]) => {
+    const open = intents.map((it) => `${it.kind} ${it.vid} over ${it.basePhys} as ${it.wid.slice(0, 4)}`);
+    return `${site} ${phys} is ${vid}${wid === null ? '' : ` by us ${wid.slice(0, 4)}`}${evicted ? ' evicted' : ''}${open.length > 0 ? ` {${open.join('; ')}}` : ''}`;
+  });
+  return `  ${key} = ${frontier.join(' | ')}${unresolved ? ' unresolved' : ''}${due === null ? '' : ' due'} [${stands.join(', ')}]`;
+}
 
 function describe(condition: { readonly kind: string; readonly token?: string }): string {
   return condition.kind === 'if-token' ? `if ${condition.token}` : condition.kind;

@@ -134,7 +134,8 @@ async function disturb(stage: RunningStage, scenario: Scenario): Promise<void> {
     if (chance.hit(faults.partition)) toggle(stage, chance.pick(stage.buckets).id);
     if (chance.hit(faults.ledgerDown)) toggle(stage, 'ledger');
     if (chance.hit(faults.advanceEpoch)) {
-      await stage.ledger.advanceEpoch(await stage.ledger.epoch());
+      const epoch = await stage.ledger.epoch();
+      await stage.ledger.advanceEpoch(epoch, epoch + 1);
       stage.history.epochs += 1;
       stage.trace(null, 'EPOCH advanced');
     }
@@ -166,14 +167,14 @@ function startWork(stage: RunningStage): void {
   const skewMs = stage.chance.int(-stage.history.scenario.workerSkewMs, stage.history.scenario.workerSkewMs);
   if (what < 0.8) start(stage, 'worker', skewMs, (world) => consume(world, { max: stage.chance.int(1, 3), visibilityMs: 30_000 }));
   else if (what < 0.92) start(stage, 'sweep', skewMs, (world) => sweep(world, 10));
-  else if (what < 0.97) start(stage, 'pass', skewMs, (world) => passWith(stage, world, false));
+  else if (what < 0.97) start(stage, 'pass', skewMs, (world, task) => passWith(stage, world, task, false));
   else start(stage, 'collect', skewMs, (world) => collectAll(stage, world));
 }
 
-function start(stage: RunningStage, name: string, skewMs: number, work: (world: World) => Promise<unknown>): Task {
+function start(stage: RunningStage, name: string, skewMs: number, work: (world: World, task: Task) => Promise<unknown>): Task {
   return stage.scheduler.start(name, skewMs, async (task) => {
     try {
-      await work(openWorldFor(stage, task));
+      await work(openWorldFor(stage, task), task);
     } catch (error) {
       if (!(error instanceof Error && error.name === 'Fault')) throw error;
       stage.trace(task, `ended by ${error.message}`);
@@ -181,12 +182,12 @@ function start(stage: RunningStage, name: string, skewMs: number, work: (world: 
   });
 }
 
-async function passWith(stage: RunningStage, world: World, confirmed: boolean): Promise<boolean> {
+async function passWith(stage: RunningStage, world: World, task: Task, confirmed: boolean): Promise<boolean> {
   const from = stage.step;
   const report = await antiEntropy(world, { confirmDeletions: confirmed });
   const keys = report.kind === 'finished' ? report.keys : 0;
   const { deletionCap, deletionShare } = stage.topology.limits;
-  stage.history.passes.push({ from, to: stage.step, confirmed, cap: Math.max(deletionCap, Math.floor(keys * deletionShare)) });
+  stage.history.passes.push({ by: task.id, from, to: stage.step, confirmed, cap: Math.max(deletionCap, Math.floor(keys * deletionShare)) });
   return report.kind === 'finished' && report.differing === 0;
 }
 
@@ -206,9 +207,11 @@ function toggle(stage: RunningStage, place: string): void {
 function pause(stage: RunningStage, ms: number): void {
   stage.now += ms;
   stage.trace(null, `${ms / HOUR_MS} hours pass`);
+  // No function lives for days.
+  if (ms > DAY_MS) for (const task of [...stage.scheduler.tasks]) stage.scheduler.crash(task);
 }
 
-/** The ledger is lost; consumers are stopped, those under way are not. Then it is rebuilt. */
+/** The ledger is lost. Workers that knew it may still write to buckets, but only into the void what they want recorded. */
 function dropLedger(stage: RunningStage): void {
   stage.history.drops.push(stage.step);
   stage.ledger = openMemoryLedger();
@@ -241,10 +244,10 @@ async function comeToRest(stage: RunningStage): Promise<void> {
     stage.now += 2 * DAY_MS;
     const before = history.restlessWrites + history.ledgerWrites.length;
     let clean = false;
-    start(stage, 'worker', 0, async (world) => {
+    start(stage, 'worker', 0, async (world, task) => {
       while ((await consume(world, { max: 10, visibilityMs: 30_000 })) > 0);
       await sweep(world, 100);
-      clean = await passWith(stage, world, round > 0);
+      clean = await passWith(stage, world, task, round > 0);
     });
     await drain(stage);
     history.settled = clean && round > 1 && before === history.restlessWrites + history.ledgerWrites.length;
@@ -256,10 +259,7 @@ async function comeToRest(stage: RunningStage): Promise<void> {
 async function repairDisasters(stage: RunningStage): Promise<void> {
   const sites = new Set(stage.history.disasters.map(({ site }) => site));
   start(stage, 'operator', 0, async (world) => {
-    for (const site of sites) {
-      await plantSentinel(world, site);
-      await reseed(world, site);
-    }
+    for (const site of sites) await reseed(world, site);
   });
   await drain(stage);
 }
@@ -332,5 +332,5 @@ async function endingOf(stage: RunningStage): Promise<Ending> {
 }
 
 function ownFailures({ scheduler, step }: RunningStage): Violation[] {
-  return scheduler.broken.map((error) => ({ invariant: 'own code', step, text: error instanceof Error ? (error.stack ?? error.message) : String(error) }));
+  return scheduler.broken.map((error) => ({ invariant: 'own code', step, text: (error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').slice(0, 3).join(' ') }));
 }

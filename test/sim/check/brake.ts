@@ -14,9 +14,16 @@ export function brake(history: History): readonly Violation[] {
     const before = history.stood.findLast((it) => it.site === site && it.key === key && it.step < disaster.step);
     if (!byClient && before?.content != null) violations.push({ invariant: 'I20', step, text: `${key} was taken for deleted because ${site} was emptied at step ${disaster.step}` });
   }
-  for (const { from, to, confirmed, cap } of history.passes) {
-    const deletions = vanished.filter(({ step }) => step >= from && step <= to).length;
-    if (!confirmed && deletions > cap && history.passes.length === 1) violations.push({ invariant: 'I20', step: to, text: `a pass believed in ${deletions} deletions, ${cap} are allowed` });
+  for (const { by, from, to, confirmed, cap } of history.passes) {
+    const own = history.born.filter((born) => born.by === by && born.step >= from && born.version.kind === 'tombstone' && born.version.origin.cause === 'delete');
+    const deletions = new Set(own.map(({ key }) => key)).size;
+    const meanwhile = history.stood.filter(({ step, actor, content }) => step >= from && step <= to && actor !== 'us' && content === null).length;
+    if (!confirmed && deletions > cap + meanwhile) violations.push({ invariant: 'I20', step: to, text: `a pass believed in ${deletions} deletions, ${cap} are allowed unasked` });
+  }
+  for (const { step, key, version } of history.born) {
+    if (version.kind !== 'tombstone' || version.origin.cause !== 'delete') continue;
+    const last = history.stood.findLast((it) => it.site === version.origin.site && it.key === key && it.step <= step);
+    if (last?.actor === 'lifecycle') violations.push({ invariant: 'I20', step, text: `${key}: ${last.site} expired its own copy, and that was taken for a delete everywhere` });
   }
   return violations;
 }

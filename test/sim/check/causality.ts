@@ -21,9 +21,12 @@ export function causality(history: History): readonly Violation[] {
     const before = history.stood[stood.over];
     if (before === undefined || before.phys === null || before.actor === 'lifecycle') continue;
     const pred = nameOf(before, byVid, bornAt);
-    if (pred === undefined) continue;
+    if (pred === undefined || pred.step > born.step) continue;
     const seen = chains.has(stood.site) || (history.bound.get(physAt(before.site, before.key, before.phys))?.step ?? Number.POSITIVE_INFINITY) < born.step;
     if (seen && !contains(born.version.vv, pred.version.dot)) violations.push({ invariant: 'I7', step: born.step, text: `${stood.site} ${stood.key}: ${born.version.vid} was written over ${pred.version.vid} and does not have it in its past` });
+  }
+  for (const { step, key, loser, winner } of history.superseded) {
+    if (contains(loser.vv, winner.dot)) violations.push({ invariant: 'I7', step, text: `${key}: ${loser.vid} came after ${winner.vid} and lost to it` });
   }
   return [...violations, ...inventedPast(history, bornAt, firstAt, byVid)];
 }

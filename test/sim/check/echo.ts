@@ -27,5 +27,11 @@ export function echo(history: History): readonly Violation[] {
     const stood = stoodAs.get(physAt(origin.site, key, origin.phys));
     if (stood?.actor === 'us') violations.push({ invariant: 'I6', step, text: `${origin.site} ${key} ${origin.phys}: our own ${stood.op} of ${stood.vid} got the dot ${version.vid}` });
   }
+  const deletes = new Map(history.stood.filter(({ deleteMarker }) => deleteMarker !== null).map((stood) => [physAt(stood.site, stood.key, stood.deleteMarker as string), stood]));
+  for (const { step, key, version } of history.born) {
+    const stood = deletes.get(physAt(version.origin.site, key, version.origin.phys));
+    if (version.origin.cause !== 'delete' || stood?.actor !== 'us' || lateDrops) continue;
+    violations.push({ invariant: 'I6', step, text: `${stood.site} ${key}: our own ${stood.op} counts as a client's, ${version.vid}` });
+  }
   return violations;
 }

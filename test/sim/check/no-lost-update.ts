@@ -16,18 +16,28 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     const born = bornAt.get(physAt(stood.site, stood.key, stood.phys));
     if (born === undefined) {
       if (isKnownNoOp(history, stood, bornAt)) continue;
+      if (history.disasters.some((it) => it.site === stood.site && it.step > stood.step)) continue; // destroyed before anyone looked
       violations.push({ invariant: 'I1', step: next?.step ?? stood.step, text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `was written over by ${next.op}` : 'stands'} and has no dot` });
       continue;
     }
-    const fate = fateOf(born, ending);
+    const names = [born, ...boundTo(history, stood)];
+    const fate = names.some((name) => fateOf(name, history, ending) === null) ? null : fateOf(born, history, ending);
     if (fate !== null) violations.push({ invariant: 'I1', step: next?.step ?? stood.step, text: `${stood.site} ${stood.key}: the client's ${born.version.vid} (${stood.content}) ${fate}` });
   }
   return [...violations, ...keptCopies(history, ending)];
 }
 
-/** null: accounted for. */
-function fateOf({ key, version }: Born, ending: Ending): string | null {
+/** The version the ledger last said stands there, if its content is the same: equal objects may share a name. */
+function boundTo(history: History, { site, key, phys, content }: Stood): readonly Born[] {
+  const vid = history.bound.get(physAt(site, key, phys ?? ''))?.vid;
+  return vid == null ? [] : history.born.filter((born) => born.key === key && born.version.vid === vid && born.content === content);
+}
+
+/** null: accounted for. A log is lost with its ledger: then it counts what the log had said. */
+function fateOf({ key, version }: Born, history: History, ending: Ending): string | null {
   const item = ending.items.get(key);
+  if (history.drops.length > 0 && history.dominated.has(`${key}\n${version.vid}`)) return null;
+  if (history.drops.length > 0 && history.superseded.some((it) => it.key === key && it.loser.vid === version.vid)) return null;
   if (ending.log.get(key)?.some((entry) => entry.id === `superseded/${version.vid}`)) return null;
   if (item === undefined) return ending.log.get(key)?.some((entry) => entry.kind === 'collected') ? null : 'is in a key the ledger does not know';
   const heads = item.frontier.map((vid) => item.versions[vid]);
@@ -37,11 +47,24 @@ function fateOf({ key, version }: Born, ending: Ending): string | null {
 
 /** A touch or a copy onto itself that changed nothing needs no dot of its own. */
 function isKnownNoOp(history: History, stood: Stood, bornAt: ReadonlyMap<string, Born>): boolean {
-  const binding = history.bound.get(physAt(stood.site, stood.key, stood.phys ?? ''));
-  if (binding?.vid != null) return history.born.some((born) => born.key === stood.key && born.version.vid === binding.vid && born.content === stood.content);
-  const before = history.stood[stood.over];
-  if (before === undefined || before.content !== stood.content || before.phys === null) return false;
-  return before.actor === 'us' || bornAt.has(physAt(before.site, before.key, before.phys)) || isKnownNoOp(history, before, bornAt);
+  // A copy of a write of ours that the ledger was still waiting for: without history nobody can tell it from that write.
+  const ours = history.stood.find((it) => it.actor === 'us' && it.site === stood.site && it.key === stood.key && it.wid !== null && it.wid === stood.wid);
+  if (ours !== undefined && ours.content === stood.content && !history.bound.has(physAt(ours.site, ours.key, ours.phys ?? ''))) return true;
+  // Equal objects found when a ledger is rebuilt share one name.
+  if (history.bound.get(physAt(stood.site, stood.key, stood.phys ?? ''))?.wid === null && boundTo(history, stood).length > 0) return true;
+  for (let i = stood.over; i >= 0; i = history.stood[i]?.over ?? -1) {
+    const before = history.stood[i] as Stood;
+    const known = before.phys !== null && (before.actor === 'us' || bornAt.has(physAt(before.site, before.key, before.phys)));
+    if (before.content === stood.content && known && (i === stood.over || before.wid === stood.wid || isSameBody(before, stood))) return true;
+    // Whatever the ledger has seen in between makes going back a change of its own.
+    if (before.content !== null && before.content !== stood.content && history.bound.has(physAt(before.site, before.key, before.phys ?? 'absent:'))) return false;
+  }
+  return false;
+}
+
+/** Patched, and patched back, in place: the generation is the same. */
+function isSameBody(a: Stood, b: Stood): boolean {
+  return a.phys !== null && a.phys.startsWith('g:') && a.phys.split('.')[0] === b.phys?.split('.')[0];
 }
 
 /** Under keep-both the loser's bytes stand, or have stood, under a name of their own before it loses. */

@@ -10,7 +10,7 @@ export function resolution(history: History): readonly Violation[] {
   for (const { step, key, loser, winner } of history.superseded) {
     const isCopy = key.includes('~conflict-');
     if (route === undefined || winner.origin.cause === 'merge') continue;
-    if (route.policy.kind === 'custom' && !isCopy && loser.kind === winner.kind) continue;
+    if (route.policy.kind === 'custom' && !isCopy && winner.kind === 'object') continue; // a function decided
     if (!beats(winner, loser, route, isCopy)) violations.push({ invariant: 'I8', step, text: `${key}: ${loser.vid} lost to ${winner.vid}, which is weaker by ${route.policy.kind}, ${route.deletes}` });
   }
   return violations;

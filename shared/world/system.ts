@@ -1,0 +1,14 @@
+/** The real clock and the real chance, as every program that is not a simulation gives them to its world. */
+
+import { randomBytes } from 'node:crypto';
+import type { Clock, Random } from './world.ts';
+
+const ID_BYTES = 16;
+
+export function openSystemClock(): Clock {
+  return { now: () => Date.now() };
+}
+
+export function openSystemRandom(): Random {
+  return { id: () => randomBytes(ID_BYTES).toString('base64url') };
+}
