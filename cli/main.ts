@@ -19,17 +19,17 @@ import { type Clouds, readSetting, type Setting, tellStory } from './story.ts';
 
 const USAGE = `Usage: npm start -- [options]
 
-Replicates a few objects between in-memory stand-ins for the buckets of your configuration, provokes a
-conflict and a crash, and checks every result by reading the buckets back. No cloud is contacted.
+Replicates a few objects between in-memory stand-ins for the buckets of your configuration, provokes
+a conflict and a crash, and checks every result by reading the buckets back. No cloud is contacted.
 
   --config FILE   the configuration; without it triplicate.yaml in the current directory,
                   and where there is none the example that comes with Triplicate
-  --fresh         remove .triplicate in the current directory first, with what earlier runs left there
+  --fresh         remove .triplicate in the current directory first, and with it earlier runs
   --json          print events as JSON, one a line
   --help          print this
 
 Ledger and queue are SQLite files in .triplicate/, in a folder of their own for every run.
-Exit code: 0 when every check passed, 1 when one failed, 2 for a mistake in arguments or configuration.`;
+Exit code: 0 if every check passed, 1 if one failed, 2 for a mistake in options or configuration.`;
 
 const CONFIGURATION = 'triplicate.yaml';
 const EXAMPLE = 'triplicate.example.yaml';
@@ -56,7 +56,7 @@ interface Arguments {
   readonly help: boolean;
 }
 
-/** A mistake of the person who started this, told in one sentence. */
+/** A mistake of the person who started this, told in a sentence, or a line for each. */
 class Mistake extends Error {}
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -171,10 +171,15 @@ interface Configuration {
 
 function readConfiguration(config: string | null): Configuration {
   const { name, text } = config === null ? readDefault() : { name: config, text: readText(config) };
+  const topology = orMistake('', () => readTopology(text, name));
+  return { name, setting: orMistake(`${name}: `, () => readSetting(topology)) };
+}
+
+function orMistake<T>(place: string, read: () => T): T {
   try {
-    return { name, setting: readSetting(readTopology(text, name)) };
+    return read();
   } catch (error) {
-    if (isFault(error, 'invalid')) throw new Mistake(error.message);
+    if (isFault(error, 'invalid')) throw new Mistake(`${place}${error.message}`);
     throw error;
   }
 }

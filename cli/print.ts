@@ -100,12 +100,13 @@ function toStartText({ configuration, folder, sites }: Extract<Told, { kind: 'st
 
 function toEndText(end: Totals): string {
   const { passed, failed, notRun, writes, deletes, replicaWrites, replicaDeletes, parts, notifications } = end;
-  const checks = `${passed} ${passed === 1 ? 'check' : 'checks'} passed, ${failed} failed${notRun > 0 ? `, ${notRun} not run` : ''}`;
+  const clients = [count(writes, 'write'), count(deletes, 'delete')];
+  const triplicate = [count(replicaWrites, 'write'), count(replicaDeletes, 'delete'), count(parts, 'part')];
   return [
     '',
-    `Clients:    ${count(writes, 'write')}, ${count(deletes, 'delete')}`,
-    `Triplicate: ${count(replicaWrites, 'write')}, ${count(replicaDeletes, 'delete')}, ${count(parts, 'part')}, ${count(notifications, 'notification')} handled`,
-    `${checks}`,
+    `Clients:    ${clients.join(', ')}`,
+    `Triplicate: ${triplicate.join(', ')}, ${count(notifications, 'notification')} handled`,
+    `${count(passed, 'check')} passed, ${failed} failed${notRun > 0 ? `, ${notRun} not run` : ''}`,
   ].join('\n');
 }
 

@@ -99,7 +99,7 @@ async function conflictIsFound(stage: Stage): Promise<void> {
   const decided = (await world.ledger.readLog(key)).find(({ kind }) => kind === 'superseded');
   const winner = item?.versions[decided?.by ?? '']?.origin.site ?? here;
   const loser = winner === here ? there : here;
-  const seen = `The conflict is seen; ${loser} yields to ${winner} by policy ${decided?.note ?? policy.kind}.`;
+  const seen = `Conflict seen: ${loser} yields to ${winner} by policy ${decided?.note ?? policy.kind}.`;
   check(stage, step, decided !== undefined, seen, 'no such entry in the log');
   await expect(() => plans.get(winner) ?? null, `What ${winner} wrote is now at ${all(sites)}.`);
   if (policy.kind !== 'keep-both') return notRun(stage, step, `Policy ${policy.kind} promises no copy of the loser.`);
@@ -135,7 +135,13 @@ async function largeObjectGoesByParts(stage: Stage): Promise<void> {
   const isByParts = targets.every((site) => parts.get(site) === wanted);
   await expect(() => bytes, `It is at ${all(targets)} too, ${moved}.`, isByParts ? null : counts.join(', '));
   const left = (await Promise.all(targets.map((site) => listKeys(stage, site, STAGED)))).flat();
-  check(stage, 'parts', left.length === 0, `Nothing is left of them under ${STAGED}`, left.join(', '));
+  check(
+    stage,
+    'parts',
+    left.length === 0,
+    `Nothing of the parts is left there under ${STAGED} afterwards.`,
+    left.join(', '),
+  );
 }
 
 async function deadWorkersWriteIsFinished(stage: Stage): Promise<void> {
@@ -159,7 +165,8 @@ async function deadWorkersWriteIsFinished(stage: Stage): Promise<void> {
   const { leaseMs } = world.topology.limits;
   stage.putClockForward(leaseMs + 1);
   const { done, later, failed } = await sweep(world, LISTED_MAX);
-  const text = `${lasting(leaseMs)} on, by a clock put forward, a sweep finishes it: it is at ${all(sites)}.`;
+  const learns = missed.length === 0 ? 'learns of it' : `learns of it and copies it to ${all(missed)}`;
+  const text = `The clock is put ${lasting(leaseMs)} forward; a sweep ${learns}.`;
   await expect(() => bytes, text, done === 1 && later + failed === 0 ? null : `swept ${done}, ${later}, ${failed}`);
   await work(stage);
   const writes = totals.replicaWrites - writesBefore;
