@@ -31,7 +31,7 @@ export function assemble(key: string, found: readonly Standing[], tombstones: re
   const vids = Object.values(item.sites).map(({ vid }) => vid).filter((vid) => vid !== null);
   item.frontier = [...vids, ...tombstones.map(({ vid }) => vid), ...item.frontier].filter((vid) => vid in item.versions);
   if (item.frontier.length === 0) return null;
-  settleFrontier(item, on.rules);
+  settleFrontier(item);
   const needed = new Set([...vids, ...item.frontier]);
   for (const vid of Object.keys(item.versions)) if (!needed.has(vid)) delete item.versions[vid];
   item.outbox = item.outbox.filter(({ vid }) => vid === undefined || needed.has(vid));
@@ -52,10 +52,11 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
     const known: LogicalVersion | null = evicted ? past : entry.version.kind === 'object' ? recognised(item, site, entry, past, wids) : deletedBy(item, site, entry, past);
     if (known !== null) {
       // Ours was written over a token. Where that covers bytes alone, a client's write with the same bytes may lie hidden between.
-      if (shadowed !== null && past !== null) foreign(item, site, shadowed, past, fresh, on);
+      if (shadowed !== null) foreign(item, site, shadowed, past, fresh, on);
       past = known;
     } else if (last && (entry.version.kind === 'object' || past !== null)) past = foreign(item, site, entry, past, fresh, on);
     if (last) settle(state, entry, past, evicted, entries);
+    if (past !== null) state.past = join(state.past, past.vv);
     if (past !== null && entry.intact && past.vid === vidOf(entry)) past.holders[site.id] = { phys: entry.version.phys };
     const hidden = known === null && !last && !exactToken && entry.version.kind === 'object' && entry.version.token === before?.version.token;
     shadowed = hidden ? entry : null;

@@ -3,7 +3,7 @@
 import type { Cause, Intent, KeyItem, LogicalVersion, SiteState } from '../model/key-item.ts';
 import { isAbsent } from '../model/object.ts';
 import type { Site } from '../model/site.ts';
-import { addVersion, type Moment, nextDot, remember, standing, stateOf } from './draft.ts';
+import { addVersion, type Moment, nextDot, remember, stand, standing, stateOf } from './draft.ts';
 import { absence, hasChecksum, lastStood, type Look, type SeenVersion } from './look.ts';
 
 const SEEN_MAX = 32;
@@ -134,7 +134,7 @@ function judgeObject(item: KeyItem, state: SiteState, entry: SeenVersion, chain:
 
   // A key that was collected: an old replica that turns up again (a bucket restored from backup) is not a new write.
   const forgotten = item.frontier.length === 0;
-  if (on.rules.quarantine && forgotten && marker !== null && version.modifiedAt < on.now - on.tombstoneGraceMs) return { kind: 'quarantined' };
+  if (on.rules.quarantine && forgotten && intact && version.modifiedAt < on.now - on.tombstoneGraceMs) return { kind: 'quarantined' };
 
   return { kind: 'foreign' }; // R7
 }
@@ -171,10 +171,8 @@ function addForeign(item: KeyItem, state: SiteState, entry: SeenVersion, cause: 
   const kind = entry.version.kind === 'object' ? 'object' : 'tombstone';
   const past = state.vid === null ? undefined : item.versions[state.vid];
   const holders = kind === 'object' ? { [on.site.id]: { phys: entry.version.phys } } : {};
-  const version = addVersion(item, on, { dot: nextDot(item, on.site.id, on), past: past ? [past] : [], cause, site: on.site.id, kind, seen: entry, holders });
-  state.vid = version.vid;
-  state.evicted = false;
-  state.quarantined = false;
+  const version = addVersion(item, on, { dot: nextDot(item, on.site.id, on), past: past ? [past] : [], after: state.past, cause, site: on.site.id, kind, seen: entry, holders });
+  stand(state, version);
   return version;
 }
 
@@ -184,9 +182,7 @@ function bind(item: KeyItem, state: SiteState, intent: Intent, entry: SeenVersio
   const proven = intent.kind === 'copy' || on.exactToken;
   if (proven) state.intents = state.intents.filter((it) => it.wid !== intent.wid);
   const version = item.versions[intent.vid] as LogicalVersion;
-  state.vid = version.vid;
-  state.evicted = false;
-  state.quarantined = false;
+  stand(state, version);
   if (entry === null) return;
   if (entry.marker !== null && version.crc32c === '') version.crc32c = entry.marker.crc32c;
   if (entry.marker !== null && version.crc64nvme === '') version.crc64nvme = entry.marker.crc64nvme;

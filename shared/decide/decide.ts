@@ -17,7 +17,7 @@ export type CustomAnswer = { readonly siblings: readonly string[] } & (
   | { readonly kind: 'defer'; readonly reason: string }
 );
 
-export interface Seen extends Planning {
+export interface Seen extends Omit<Planning, 'justLooked'> {
   readonly looks: readonly Look[];
   readonly exactToken: (site: SiteId) => boolean;
   /** Writes of ours that cannot happen any more, whether they did or not. */
@@ -98,7 +98,7 @@ type Settled = Resolution | { readonly kind: 'winner-in-waiting'; readonly keep:
 
 /** Brings the frontier down to one version where the policy allows; null: nothing is known, or nobody may decide. */
 function settle(item: KeyItem, seen: Seen): Settled {
-  settleFrontier(item, seen.rules);
+  settleFrontier(item);
   if (item.unresolved?.siblings.join() !== item.frontier.join()) item.unresolved = null;
   if (item.frontier.length === 0) return null;
   const siblings = item.frontier.map((vid) => item.versions[vid] as LogicalVersion);
@@ -149,7 +149,8 @@ function planFor(item: KeyItem, winner: LogicalVersion, seen: Seen): Plan & { re
   const unreadable = winner.kind === 'object' && Object.keys(winner.holders).length === 0;
   if (!unreadable) {
     item.unresolved = null;
-    return { ...plan(item, winner, seen), lookEverywhere: false };
+    const justLooked = new Set(seen.looks.map(({ site }) => site));
+    return { ...plan(item, winner, { ...seen, justLooked }), lookEverywhere: false };
   }
   if (!seen.lookedEverywhere) return { ...NOTHING, behind: [...seen.route.sites], lookEverywhere: true };
   if (item.unresolved === null) leaveUnresolved(item, `no site has the bytes of ${winner.vid} any more`, seen);

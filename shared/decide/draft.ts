@@ -44,6 +44,7 @@ export function stateOf(item: KeyItem, site: SiteId): SiteState {
     body: '',
     modifiedAt: 0,
     vid: null,
+    past: {},
     wid: null,
     lookedAt: 0,
     evicted: false,
@@ -73,6 +74,8 @@ export function addVersion(
   made: {
     readonly dot: Dot;
     readonly past: readonly LogicalVersion[];
+    /** What else the version is known to come after. */
+    readonly after?: VersionVector;
     readonly cause: Cause;
     readonly site: SiteId;
     readonly kind: 'object' | 'tombstone';
@@ -81,7 +84,7 @@ export function addVersion(
   },
 ): LogicalVersion {
   const { dot, past, cause, site, kind, seen } = made;
-  const vv: VersionVector = past.reduce<VersionVector>((sum, version) => join(sum, version.vv), {});
+  const vv: VersionVector = past.reduce<VersionVector>((sum, version) => join(sum, version.vv), made.after ?? {});
   const latest = past.reduce<LogicalVersion['hlc'] | null>((max, { hlc }) => (max === null || hlc.ms > max.ms || (hlc.ms === max.ms && hlc.c > max.c) ? hlc : max), null);
   const version: LogicalVersion = {
     vid: dotName(dot),
@@ -106,16 +109,18 @@ export function remember(item: KeyItem, { now }: Moment, entry: Omit<LogEntry, '
   item.outbox.push({ key: item.key, at: now, ...entry });
 }
 
-/** Keeps the maximal versions, in one order whoever computes it. */
-export function settleFrontier(item: KeyItem, rules: Rules): void {
-  const versions = [...new Set(item.frontier)].sort().map((vid) => item.versions[vid] as LogicalVersion);
-  const kept = rules['compare-dots'] ? maximal(versions) : versions.filter((u) => !versions.some((v) => v !== u && below(u.vv, v.vv)));
-  item.frontier = kept.map((version) => version.vid);
+/** From now on this version stands at the site. */
+export function stand(state: SiteState, version: LogicalVersion): void {
+  state.vid = version.vid;
+  state.past = join(state.past, version.vv);
+  state.evicted = false;
+  state.quarantined = false;
 }
 
-/** Whole-vector order: what the rule compare-dots replaces. */
-function below(a: VersionVector, b: VersionVector): boolean {
-  return Object.entries(a).every(([site, n]) => (b[site] ?? 0) >= n);
+/** Keeps the maximal versions, in one order whoever computes it. */
+export function settleFrontier(item: KeyItem): void {
+  const versions = [...new Set(item.frontier)].sort().map((vid) => item.versions[vid] as LogicalVersion);
+  item.frontier = maximal(versions).map((version) => version.vid);
 }
 
 const VERSIONS_KEPT = 8;

@@ -5,7 +5,7 @@ import { toNativeKey } from '../model/key-map.ts';
 import { isAbsent } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import { type Route, siteOf, type Topology } from '../model/topology.ts';
-import { type Moment, standing, stateOf } from './draft.ts';
+import { type Moment, stand, standing, stateOf } from './draft.ts';
 import { sameContent } from './resolve.ts';
 
 /** A site takes this many unsettled writes; then it waits until one is bound or can no longer land. */
@@ -16,6 +16,8 @@ export interface Planning extends Moment {
   readonly route: Route;
   readonly worker: string;
   readonly nextWid: () => string;
+  /** Sites that were looked at for this decision. */
+  readonly justLooked: ReadonlySet<SiteId>;
   /** Sites that did not answer in this run. */
   readonly down: ReadonlySet<SiteId>;
 }
@@ -36,8 +38,17 @@ export function plan(item: KeyItem, winner: LogicalVersion, on: Planning): Plan 
   for (const site of on.route.sites) {
     if (toNativeKey(siteOf(on.topology, site).cloud, item.key).kind === 'unrepresentable') continue;
     const state = stateOf(item, site);
-    if (state.quarantined || inSync(item, state, site, winner)) continue;
+    if (state.quarantined || state.vid === winner.vid) continue;
+    if (equals(item, state, winner)) {
+      // Equal content counts as the winner only if it stands there now: who writes over it then has seen it.
+      if (on.justLooked.has(site)) {
+        adopt(state, site, winner);
+        continue;
+      }
+      if (!on.down.has(site)) look.push(site);
+    }
     behind.push(site);
+    if (look.includes(site)) continue;
     if (on.down.has(site) || state.intents.length >= INTENTS_MAX) continue;
     if (winner.kind === 'tombstone' && state.lookedAt === 0) look.push(site);
     else if (!underWay(state, winner, on)) intents.push({ site, intent: announce(state, winner, on) });
@@ -45,16 +56,14 @@ export function plan(item: KeyItem, winner: LogicalVersion, on: Planning): Plan 
   return { intents, look, behind };
 }
 
-/** The winner, or the very same content: then the site is said to hold the winner, for it does. */
-export function inSync(item: KeyItem, state: SiteState, site: SiteId, winner: LogicalVersion): boolean {
-  if (state.vid === winner.vid) return true;
+function equals(item: KeyItem, state: SiteState, winner: LogicalVersion): boolean {
   const here = standing(item, state);
-  const same = here === null ? winner.kind === 'tombstone' && state.lookedAt > 0 : sameContent(here, winner);
-  if (!same) return false;
-  state.vid = winner.vid;
-  state.evicted = false;
+  return here === null ? winner.kind === 'tombstone' && state.lookedAt > 0 : sameContent(here, winner);
+}
+
+function adopt(state: SiteState, site: SiteId, winner: LogicalVersion): void {
+  stand(state, winner);
   if (winner.kind === 'object') winner.holders[site] = { phys: state.phys };
-  return true;
 }
 
 function underWay(state: SiteState, winner: LogicalVersion, { worker, now }: Planning): boolean {

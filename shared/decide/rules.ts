@@ -10,7 +10,6 @@ export const RULES = {
   'inferred-delete': 'a create-only write that lands where something stood proves a delete that nobody saw',
   'delete-by-token': 'where tokens cover bytes alone, a delete over the same token may be our own late one',
   'local-expiry': 'what a site removes by its own lifecycle is missing there, not deleted everywhere',
-  'compare-dots': 'versions are compared by dot; whole vectors forget who overwrote a winner before its join',
   'total-order': 'ties are broken by one total order that no site and no worker can see differently',
   'keep-losers': 'under keep-both a loser yields only when its copy stands at enough sites',
   'clock-dots': 'a dot is never below the clock, so that a forgotten key cannot give a dot out twice',

@@ -49,6 +49,8 @@ export interface SiteState {
   modifiedAt: number;
   /** The logical version that stands there; null: none was ever seen. */
   vid: string | null;
+  /** All that ever stood there, joined: the past of whatever a client writes there next. */
+  past: VersionVector;
   /** The write id bound to `phys`, when that version is ours. */
   wid: string | null;
   /** 0: never looked at; what is said above is then only a guess that nothing stands there. */

@@ -118,7 +118,7 @@ const VERSION_KEYS: ReadonlySet<string> = new Set([
   ...['vid', 'dot', 'vv', 'kind', 'hlc', 'sizeBytes', 'crc32c', 'crc64nvme', 'metaDigest', 'origin', 'holders'],
 ]);
 const SITE_STATE_KEYS: ReadonlySet<string> = new Set([
-  ...['phys', 'token', 'body', 'modifiedAt', 'vid', 'wid', 'lookedAt', 'evicted', 'quarantined', 'intents', 'seen'],
+  ...['phys', 'token', 'body', 'modifiedAt', 'vid', 'past', 'wid', 'lookedAt', 'evicted', 'quarantined', 'intents', 'seen'],
 ]);
 const INTENT_KEYS: ReadonlySet<string> = new Set([
   ...['wid', 'vid', 'kind', 'basePhys', 'baseToken', 'worker', 'leaseUntil'],
@@ -181,6 +181,7 @@ function readSiteState(value: unknown, path: Path): SiteState {
   readBoolean(fields.evicted, at(path, 'evicted'));
   readBoolean(fields.quarantined, at(path, 'quarantined'));
   readArray(fields.intents, at(path, 'intents'), readIntent);
+  readVersionVector(fields.past, at(path, 'past'));
   readArray(fields.seen, at(path, 'seen'), readText);
   return value as SiteState;
 }

@@ -34,7 +34,7 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
     const { phys, crc32c, crc64nvme } = staged.job.staged;
     const options = putOptions(world, run.key, version, target, staged.job.metadata, { sizeBytes: version.sizeBytes, crc32c, crc64nvme });
     let lost = false;
-    await attempt(world, run, target, async (it) => {
+    const ended = await attempt(world, run, target, async (it) => {
       try {
         return await it.copy({ key: stageKey(staged.name), phys }, run.key, options);
       } catch (error) {
@@ -42,7 +42,7 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
         throw error;
       }
     });
-    if (lost || !run.spent.has(target.intent.wid)) await closeJob(world, staged.name, store);
+    if (lost || ended !== 'not-done') await closeJob(world, staged.name, store);
     return true;
   } catch (error) {
     if (!isFault(error)) throw error;

@@ -51,7 +51,7 @@ async function remove(world: World, run: Run, target: Target): Promise<void> {
 }
 
 /** One conditional write, and what its answer means: done, not done, or nobody knows. */
-export async function attempt(world: World, run: Run, { site, intent }: Target, act: (store: ObjectStore) => Promise<ObjectVersion>): Promise<void> {
+export async function attempt(world: World, run: Run, { site, intent }: Target, act: (store: ObjectStore) => Promise<ObjectVersion>): Promise<'done' | 'not-done' | 'unknown'> {
   const store = world.stores[site] as ObjectStore;
   try {
     const version = await act(store);
@@ -60,11 +60,13 @@ export async function attempt(world: World, run: Run, { site, intent }: Target, 
       run.spent.add(intent.wid);
       run.lookAt.add(site);
     }
+    return 'done';
   } catch (error) {
     if (!isFault(error)) throw error;
     if (error.kind !== 'timeout') run.spent.add(intent.wid);
     if (isFault(error, 'precondition', 'conflict', 'timeout', 'not-found')) run.lookAt.add(site);
     if (!isFault(error, 'precondition', 'conflict')) run.down.add(site);
+    return error.kind === 'timeout' ? 'unknown' : 'not-done';
   }
 }
 

@@ -89,7 +89,7 @@ export function rich(key: string): KeyItem {
         body: '',
         modifiedAt: 1_700_000_000_000,
         vid: 'a:3',
-        wid: null,
+        past: {}, wid: null,
         lookedAt: 0,
         evicted: false,
         quarantined: true,

@@ -9,9 +9,9 @@ import type { Bucket } from './ghost.ts';
 import type { Actor } from './history.ts';
 import type { Stage } from './ports.ts';
 
-type Operation = 'put' | 'delete' | 'patch' | 'restore' | 'purge' | 'expire' | 'touch' | 'copyOverOther';
+type Operation = 'put' | 'delete' | 'patch' | 'restore' | 'purge' | 'expire' | 'touch' | 'copyOverOther' | 'deleteAll';
 
-const OPERATIONS: readonly Operation[] = ['put', 'delete', 'patch', 'restore', 'purge', 'expire', 'touch', 'copyOverOther'];
+const OPERATIONS: readonly Operation[] = ['put', 'delete', 'patch', 'restore', 'purge', 'expire', 'touch', 'copyOverOther', 'deleteAll'];
 const WORDS = ['x', 'y', 'zz', 'a longer text of more than one part', 'another long text, also by parts'] as const;
 
 /** One operation of one client; nothing when it makes no sense there. */
@@ -43,13 +43,14 @@ export async function clientAct(stage: Stage): Promise<void> {
       return 'touch';
     },
     copyOverOther: () => copyOverOther(stage, bucket, key),
+    deleteAll: () => deleteAll(stage, bucket),
   };
   try {
     const done = await acts[operation]();
     if (done === null) return;
     const actor: Actor = operation === 'expire' ? 'lifecycle' : 'client';
     await stage.ghost.changed(stage.step, bucket, key, actor, done);
-    stage.trace(null, `CLIENT ${bucket.id} ${done} ${key} -> ${stage.ghost.contentAt(bucket.id, key) ?? 'nothing'}`);
+    stage.trace(null, () => `CLIENT ${bucket.id} ${done} ${key} -> ${stage.ghost.contentAt(bucket.id, key) ?? 'nothing'}`);
   } catch (error) {
     if (!isFault(error)) throw error;
   }
@@ -65,7 +66,8 @@ async function restoreOld(stage: Stage, { raw, store, id }: Bucket, key: string)
   }
   if (readable.length === 0) return null;
   const name = nativeKey({ raw, store, id }, key);
-  raw.clientCopy(name, stage.chance.pick(readable).phys, name);
+  const marked = readable.filter(({ marker }) => marker !== undefined);
+  raw.clientCopy(name, stage.chance.pick(marked.length > 0 && stage.chance.hit(0.6) ? marked : readable).phys, name);
   return 'restore';
 }
 
@@ -95,6 +97,19 @@ async function copyOverOther(stage: Stage, bucket: Bucket, key: string): Promise
   if (head === null || from === key) return null;
   bucket.raw.clientCopy(nativeKey(bucket, from), head.phys, nativeKey(bucket, key));
   return `copy of ${from}`;
+}
+
+/** Somebody cleans up, and mostly no notification tells of it. */
+async function deleteAll(stage: Stage, bucket: Bucket): Promise<null> {
+  stage.muted = stage.chance.hit(0.7);
+  for (const key of stage.history.scenario.keys) {
+    if ((await bucket.store.head(key)) === null) continue;
+    bucket.raw.clientDelete(nativeKey(bucket, key));
+    await stage.ghost.changed(stage.step, bucket, key, 'client', 'delete of all');
+    stage.trace(null, () => `CLIENT ${bucket.id} delete of all ${key}${stage.muted ? ', unannounced' : ''}`);
+  }
+  stage.muted = false;
+  return null;
 }
 
 function drawOperation({ chance, history }: Stage): Operation {

@@ -95,6 +95,8 @@ export function openGhost(history: History): Ghost {
       }
       for (const [site, state] of Object.entries(item.sites)) {
         if (before?.sites[site]?.phys === state.phys && before.sites[site]?.vid === state.vid) continue;
+        const { vid } = state;
+        if (vid !== null && item.versions[vid]?.kind === 'tombstone') history.absences.push({ site, key: item.key, step });
         history.bound.set(physAt(site, item.key, state.phys), { vid: state.vid, wid: state.wid, step });
       }
       for (const entry of item.outbox) {

@@ -90,6 +90,8 @@ export interface History {
   readonly passes: Pass[];
   /** Every binding the ledger ever stored: site, key and phys, to vid and wid. */
   readonly bound: Map<string, { readonly vid: string | null; readonly wid: string | null; readonly step: number }>;
+  /** When the ledger noted that nothing stands at a site. */
+  readonly absences: Array<{ readonly site: SiteId; readonly key: string; readonly step: number }>;
   readonly markers: Array<{ readonly step: number; readonly bytes: number }>;
   /** Steps at which the ledger was lost. */
   readonly drops: number[];
@@ -142,6 +144,7 @@ export function openHistory(scenario: Scenario): History {
     collected: [],
     passes: [],
     bound: new Map(),
+    absences: [],
     markers: [],
     drops: [],
     disasters: [],

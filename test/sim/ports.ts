@@ -25,11 +25,14 @@ export interface Stage {
   readonly topology: Topology;
   readonly rules: Rules;
   readonly down: Set<string>;
-  readonly trace: (task: Task | null, text: string) => void;
+  /** The text is made only when somebody reads it. */
+  readonly trace: (task: Task | null, text: () => string) => void;
   ledger: Ledger;
   queue: Queue;
   step: number;
   now: number;
+  /** No notification leaves any bucket. */
+  muted: boolean;
   /** Faults stop when the run comes to rest. */
   calm: boolean;
 }
@@ -47,7 +50,7 @@ export function openWorldFor(stage: Stage, task: Task): World {
     macKeys: MAC_KEYS,
     resolvers: RESOLVERS,
     rules: stage.rules,
-    report: ({ severity, what, site, key, detail }) => stage.trace(task, `REPORT ${severity} ${what} ${site ?? ''} ${key ?? ''}: ${detail}`),
+    report: ({ severity, what, site, key, detail }) => stage.trace(task, () => `REPORT ${severity} ${what} ${site ?? ''} ${key ?? ''}: ${detail}`),
   };
 }
 
@@ -118,7 +121,7 @@ function openLedger(stage: Stage, task: Task): Ledger {
           const bytes = JSON.stringify(item).length;
           stage.history.ledgerWrites.push({ step: stage.step, key, claimedEpoch, epochThen, bytes });
           stage.ghost.stored(stage.step, task.id, before, item);
-          stage.trace(task, summary(item));
+          stage.trace(task, () => summary(item));
         }
         return answer;
       });
@@ -169,20 +172,20 @@ function guarded<T>(stage: Stage, task: Task, place: string, label: string, kind
   return stage.scheduler.call(task, label, async () => {
     const refused = faultBefore(stage, place, kind);
     if (refused !== null) {
-      stage.trace(task, `${label}: ${refused.kind}`);
+      stage.trace(task, () => `${label}: ${refused.kind}`);
       throw refused;
     }
     try {
       const answer = await effect();
       if (!stage.calm && kind !== 'read' && stage.chance.hit(stage.history.scenario.faults.loseAnswer)) {
-        stage.trace(task, `${label}: done, ANSWER LOST`);
+        stage.trace(task, () => `${label}: done, ANSWER LOST`);
         stage.history.unanswered += 1;
         throw fault('timeout', 'no answer came', { op: label });
       }
-      stage.trace(task, `${label}: ${brief(answer)}`);
+      stage.trace(task, () => `${label}: ${brief(answer)}`);
       return answer;
     } catch (error) {
-      stage.trace(task, `${label}: ${(error as Error).message}`);
+      stage.trace(task, () => `${label}: ${(error as Error).message}`);
       throw error;
     }
   });

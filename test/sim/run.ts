@@ -58,7 +58,9 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 interface RunningStage extends Stage {
   /** Notifications sent so far, for the replay. */
   readonly sent: string[];
+  /** Nothing else is started. */
   rebuilding: boolean;
+  rebuilt: boolean;
 }
 
 function openStage(scenario: Scenario, options: RunOptions): RunningStage {
@@ -66,8 +68,8 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
   const history = openHistory(scenario);
   const ghost = openGhost(history);
   const say = options.trace;
-  const trace = (task: Task | null, text: string) => {
-    if (say !== undefined) say(`${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${(task === null ? '-' : `${task.name}#${task.id}`).padEnd(12)} ${text}`);
+  const trace = (task: Task | null, text: () => string) => {
+    if (say !== undefined) say(`${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${(task === null ? '-' : `${task.name}#${task.id}`).padEnd(12)} ${text()}`);
   };
   const stage: RunningStage = {
     chance,
@@ -83,9 +85,11 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
     queue: openMemoryQueue({ now: () => stage.now }),
     step: 0,
     now: START_MS,
+    muted: false,
     calm: false,
     sent: [],
     rebuilding: false,
+    rebuilt: true,
   };
   return stage;
 }
@@ -101,7 +105,7 @@ function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => 
 /** At least once, sometimes: lost, repeated, delayed, out of order. */
 function notify(stage: RunningStage, { id, store }: Bucket, event: StoreEvent): void {
   const key = fromNativeKey(store.capabilities.cloud, event.key);
-  if (key === null || isReserved(key)) return;
+  if (key === null || isReserved(key) || stage.muted) return;
   const body = toObjectChangeText({ site: id, key, kind: event.kind, ...(event.phys === undefined ? {} : { phys: event.phys }) });
   stage.sent.push(body);
   if (stage.calm) return void stage.queue.send(body);
@@ -137,12 +141,15 @@ async function disturb(stage: RunningStage, scenario: Scenario): Promise<void> {
       const epoch = await stage.ledger.epoch();
       await stage.ledger.advanceEpoch(epoch, epoch + 1);
       stage.history.epochs += 1;
-      stage.trace(null, 'EPOCH advanced');
+      stage.trace(null, () => 'EPOCH advanced');
     }
     if (chance.hit(faults.longPause)) pause(stage, chance.pick([2 * HOUR_MS, 2 * HOUR_MS, 50 * DAY_MS]));
     if (!stage.rebuilding && chance.hit(faults.dropLedger)) dropLedger(stage);
     if (chance.hit(faults.emptyBucket)) await emptyBucket(stage);
-    if (stage.rebuilding && !scheduler.tasks.some(({ name }) => name === 'rebuild')) stage.rebuilding = false;
+    if (stage.rebuilding && !scheduler.tasks.some(({ name }) => name === 'rebuild')) {
+      if (stage.rebuilt) stage.rebuilding = false;
+      else startRebuild(stage);
+    }
     if (!stage.rebuilding && scheduler.tasks.length < workersMax && chance.hit(0.5)) startWork(stage);
     await scheduler.step(stage.now, (task) => fateOf(stage, task));
   }
@@ -155,7 +162,7 @@ function fateOf(stage: RunningStage, task: Task): Fate {
   if (stage.calm || task.name === 'rebuild') return 'answered';
   if (chance.hit(slowWorker)) {
     task.asleepUntil = stage.now + HOUR_MS;
-    stage.trace(task, 'sleeps for an hour after this');
+    stage.trace(task, () => 'sleeps for an hour after this');
   }
   if (!chance.hit(crash)) return 'answered';
   history.crashes += 1;
@@ -177,7 +184,7 @@ function start(stage: RunningStage, name: string, skewMs: number, work: (world: 
       await work(openWorldFor(stage, task), task);
     } catch (error) {
       if (!(error instanceof Error && error.name === 'Fault')) throw error;
-      stage.trace(task, `ended by ${error.message}`);
+      stage.trace(task, () => `ended by ${error.message}`);
     }
   });
 }
@@ -201,12 +208,12 @@ async function collectAll(stage: RunningStage, world: World): Promise<void> {
 function toggle(stage: RunningStage, place: string): void {
   if (stage.down.has(place)) stage.down.delete(place);
   else stage.down.add(place);
-  stage.trace(null, `${place} is ${stage.down.has(place) ? 'DOWN' : 'up again'}`);
+  stage.trace(null, () => `${place} is ${stage.down.has(place) ? 'DOWN' : 'up again'}`);
 }
 
 function pause(stage: RunningStage, ms: number): void {
   stage.now += ms;
-  stage.trace(null, `${ms / HOUR_MS} hours pass`);
+  stage.trace(null, () => `${ms / HOUR_MS} hours pass`);
   // No function lives for days.
   if (ms > DAY_MS) for (const task of [...stage.scheduler.tasks]) stage.scheduler.crash(task);
 }
@@ -217,9 +224,18 @@ function dropLedger(stage: RunningStage): void {
   stage.ledger = openMemoryLedger();
   stage.now += 10_000;
   stage.rebuilding = true;
-  stage.trace(null, 'LEDGER LOST');
+  stage.trace(null, () => 'LEDGER LOST');
   stage.down.clear();
-  start(stage, 'rebuild', 0, (world) => rebuild(world));
+  startRebuild(stage);
+}
+
+/** An operator repeats it until it has finished. */
+function startRebuild(stage: RunningStage): void {
+  start(stage, 'rebuild', 0, async (world) => {
+    stage.rebuilt = false;
+    await rebuild(world);
+    stage.rebuilt = true;
+  });
 }
 
 /** Everything in a bucket is gone, its sentinel too. What is written there from now on is real again. */
@@ -227,7 +243,7 @@ async function emptyBucket(stage: RunningStage): Promise<void> {
   const bucket = stage.chance.pick(stage.buckets);
   bucket.raw.empty();
   stage.history.disasters.push({ step: stage.step, site: bucket.id });
-  stage.trace(null, `${bucket.id} EMPTIED`);
+  stage.trace(null, () => `${bucket.id} EMPTIED`);
   for (const key of stage.history.scenario.keys) await stage.ghost.changed(stage.step, bucket, key, 'disaster', 'emptied');
 }
 
@@ -237,6 +253,8 @@ async function comeToRest(stage: RunningStage): Promise<void> {
   stage.down.clear();
   stage.calm = true;
   scheduler.wakeAll();
+  await drain(stage);
+  if (!stage.rebuilt) startRebuild(stage);
   await drain(stage);
   stage.rebuilding = false;
   await repairDisasters(stage);

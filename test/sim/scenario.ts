@@ -41,6 +41,7 @@ export interface Clients {
   readonly expire: number;
   readonly touch: number;
   readonly copyOverOther: number;
+  readonly deleteAll: number;
 }
 
 export interface Scenario {
@@ -109,18 +110,19 @@ export function readScenario(seed: number): Scenario {
       advanceEpoch: some(0.2, 0.01),
       dropLedger: some(0.12, 0.008),
       emptyBucket: some(0.08, 0.01),
-      longPause: some(0.2, 0.01),
+      longPause: sites.some(({ site }) => site.expiresAfterMs !== undefined) ? 0.02 : some(0.2, 0.01),
     },
     clients: {
       operations: chance.int(3, 9),
       put: 4,
       delete: 1.2,
       patch: chance.hit(0.6) ? 1.5 : 0,
-      restore: chance.hit(0.5) ? 1 : 0,
+      restore: chance.hit(0.5) ? 1.4 : 0,
       purge: chance.hit(0.5) ? 1 : 0,
       expire: sites.some(({ site }) => site.expiresAfterMs !== undefined) ? 1.5 : 0,
       touch: chance.hit(0.3) ? 0.7 : 0,
       copyOverOther: chance.hit(0.3) ? 0.7 : 0,
+      deleteAll: chance.hit(0.25) ? 1 : 0,
     },
     steps: chance.int(90, 220),
     workersMax: chance.int(1, 4),
@@ -141,7 +143,7 @@ function drawSites(chance: Chance): readonly SimSite[] {
 }
 
 function draw(chance: Chance, id: string, flavour: MemoryFlavour, versioned: boolean, cloud: Cloud, mode: Site['mode']): SimSite {
-  const expires = mode === 'active' && chance.hit(0.1) ? { expiresAfterMs: HOUR_MS } : {};
+  const expires = mode === 'active' && chance.hit(0.15) ? { expiresAfterMs: HOUR_MS } : {};
   return {
     site: { id, cloud, region: 'here', bucket: `bucket-${id}`, mode, ...expires },
     flavour,

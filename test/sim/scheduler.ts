@@ -33,7 +33,7 @@ export interface Scheduler {
   readonly broken: unknown[];
 }
 
-export function openScheduler(chance: Chance, trace: (task: Task, text: string) => void): Scheduler {
+export function openScheduler(chance: Chance, trace: (task: Task, text: () => string) => void): Scheduler {
   const tasks: Task[] = [];
   const broken: unknown[] = [];
   let pending: Pending[] = [];
@@ -72,14 +72,14 @@ export function openScheduler(chance: Chance, trace: (task: Task, text: string) 
           label,
           async happen(fate) {
             if (fate === 'crash-before') {
-              trace(task, `${label}: CRASHED before`);
+              trace(task, () => `${label}: CRASHED before`);
               end(task, 'crashed');
               return;
             }
             try {
               const answer = await effect();
               if (fate === 'crash-after') {
-                trace(task, `${label}: happened, then CRASHED`);
+                trace(task, () => `${label}: happened, then CRASHED`);
                 end(task, 'crashed');
               } else resolve(answer);
             } catch (error) {

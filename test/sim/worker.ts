@@ -19,6 +19,9 @@ export interface BatchResult {
   readonly counts: { readonly versions: number; readonly writes: number; readonly crashes: number; readonly steps: number };
 }
 
+// Faults are thrown by the million here; whoever replays a seed sees where they came from.
+Error.stackTraceLimit = 0;
+
 export async function runBatch({ first, step, last, without, untilFailure = false }: Batch): Promise<BatchResult> {
   const failures: Array<{ seed: number; violations: readonly Violation[] }> = [];
   const counts = { versions: 0, writes: 0, crashes: 0, steps: 0 };

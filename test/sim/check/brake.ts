@@ -22,7 +22,8 @@ export function brake(history: History): readonly Violation[] {
   }
   for (const { step, key, version } of history.born) {
     if (version.kind !== 'tombstone' || version.origin.cause !== 'delete') continue;
-    const last = history.stood.findLast((it) => it.site === version.origin.site && it.key === key && it.step <= step);
+    const here = history.stood.filter((it) => it.site === version.origin.site && it.key === key && it.step <= step);
+    const last = here.find((it) => it.deleteMarker === version.origin.phys) ?? here.at(-1);
     if (last?.actor === 'lifecycle') violations.push({ invariant: 'I20', step, text: `${key}: ${last.site} expired its own copy, and that was taken for a delete everywhere` });
   }
   return violations;

@@ -24,8 +24,29 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     const fate = names.some((name) => fateOf(name, history, ending) === null) ? null : fateOf(born, history, ending);
     if (fate !== null) violations.push({ invariant: 'I1', step: next?.step ?? stood.step, text: `${stood.site} ${stood.key}: the client's ${born.version.vid} (${stood.content}) ${fate}` });
   }
-  return [...violations, ...keptCopies(history, ending)];
+  return [...violations, ...lostDeletes(history, followed), ...keptCopies(history, ending)];
 }
+
+/** A client's delete of what the ledger knew, undone by a write of ours, must have become a version too. */
+function lostDeletes(history: History, followed: ReadonlyMap<number, Stood>): readonly Violation[] {
+  const violations: Violation[] = [];
+  if (history.drops.length > 0 || history.disasters.length > 0) return violations;
+  // Where a lifecycle removes old objects, a delete of an old object cannot be told from it.
+  const expiring = new Set(history.scenario.sites.filter(({ site }) => site.expiresAfterMs !== undefined).map(({ site }) => site.id));
+  for (const [i, deleted] of history.stood.entries()) {
+    if (expiring.has(deleted.site)) continue;
+    const next = followed.get(i);
+    const before = history.stood[deleted.over];
+    if (deleted.actor !== 'client' || deleted.content !== null || next?.actor !== 'us' || next.content === null || before?.phys == null) continue;
+    const known = history.bound.get(physAt(before.site, before.key, before.phys));
+    if (known === undefined || known.vid === null || known.step > next.step) continue;
+    const told = history.born.some(({ key, step, version }) => key === deleted.key && step >= deleted.step && version.kind === 'tombstone' && version.origin.site === deleted.site);
+    const shared = history.absences.some(({ site, key, step }) => site === deleted.site && key === deleted.key && step >= deleted.step && step <= next.step);
+    if (!told && !shared) violations.push({ invariant: 'I1', step: next.step, text: `${deleted.site} ${deleted.key}: the client's delete of ${known.vid} was undone by ${next.op} and has no dot` });
+  }
+  return violations;
+}
+
 
 /** The version the ledger last said stands there, if its content is the same: equal objects may share a name. */
 function boundTo(history: History, { site, key, phys, content }: Stood): readonly Born[] {
@@ -47,9 +68,14 @@ function fateOf({ key, version }: Born, history: History, ending: Ending): strin
 
 /** A touch or a copy onto itself that changed nothing needs no dot of its own. */
 function isKnownNoOp(history: History, stood: Stood, bornAt: ReadonlyMap<string, Born>): boolean {
-  // A copy of a write of ours that the ledger was still waiting for: without history nobody can tell it from that write.
+  // A copy of a create-only write of ours that the ledger still waits for, or has forgotten with everything else: where a
+  // bucket keeps no history, nobody can tell it from that write. docs/PROTOCOL.md lists both among the limits.
   const ours = history.stood.find((it) => it.actor === 'us' && it.site === stood.site && it.key === stood.key && it.wid !== null && it.wid === stood.wid);
-  if (ours !== undefined && ours.content === stood.content && !history.bound.has(physAt(ours.site, ours.key, ours.phys ?? ''))) return true;
+  if (ours !== undefined && ours.content === stood.content) {
+    const unseen = !history.bound.has(physAt(ours.site, ours.key, ours.phys ?? ''));
+    if (unseen && ours.op.includes('if-absent')) return true;
+    if (history.drops.length > 0 && !keepsHistory(history, stood.site)) return true;
+  }
   // Equal objects found when a ledger is rebuilt share one name.
   if (history.bound.get(physAt(stood.site, stood.key, stood.phys ?? ''))?.wid === null && boundTo(history, stood).length > 0) return true;
   for (let i = stood.over; i >= 0; i = history.stood[i]?.over ?? -1) {
@@ -60,6 +86,10 @@ function isKnownNoOp(history: History, stood: Stood, bornAt: ReadonlyMap<string,
     if (before.content !== null && before.content !== stood.content && history.bound.has(physAt(before.site, before.key, before.phys ?? 'absent:'))) return false;
   }
   return false;
+}
+
+function keepsHistory(history: History, site: string): boolean {
+  return history.scenario.sites.some((it) => it.site.id === site && it.versioned && it.flavour !== 'gcs');
 }
 
 /** Patched, and patched back, in place: the generation is the same. */

@@ -1,0 +1,254 @@
+/** One key in a few memory buckets, looked at, decided about and written to by hand: nothing happens unasked. */
+
+import { type Classifying, classify } from '#shared/decide/classify.ts';
+import { type Decision, decide, type Seen } from '#shared/decide/decide.ts';
+import { copyItem, emptyItem } from '#shared/decide/draft.ts';
+import { hasChecksum, type Look, recognise, type SeenVersion } from '#shared/decide/look.ts';
+import { everyRule, type Rules } from '#shared/decide/rules.ts';
+import { crc32c, crc64nvme, toCrc32cText, toCrc64nvmeText } from '#shared/model/crc.ts';
+import { isFault } from '#shared/model/fault.ts';
+import type { KeyItem, LogicalVersion, SiteState } from '#shared/model/key-item.ts';
+import type { LogEntry } from '#shared/model/log-entry.ts';
+import { type MacKeys, writeMarker } from '#shared/model/marker.ts';
+import { metaDigest } from '#shared/model/metadata.ts';
+import type { ObjectMetadata, ObjectVersion } from '#shared/model/object.ts';
+import type { Site, SiteId } from '#shared/model/site.ts';
+import type { ConflictPolicy, DeletePolicy, Limits, Route, Topology } from '#shared/model/topology.ts';
+import { DEFAULT_LIMITS } from '#shared/model/topology.ts';
+import { type MemoryFlavour, type MemoryStore, openMemoryStore } from '#shared/store/memory.ts';
+import type { WriteCondition } from '#shared/store/store.ts';
+
+export const KEY = 'docs/a.txt';
+export const NAMESPACE = 'bench';
+export const MAC_KEYS: MacKeys = { newest: 'k', keys: { k: new Uint8Array(16).fill(7) } };
+export const START_MS = 1_750_000_000_000;
+export const DAY_MS = 24 * 3_600_000;
+
+export interface BenchSite {
+  readonly flavour: MemoryFlavour;
+  readonly mode?: Site['mode'];
+  readonly expiresAfterMs?: number;
+}
+
+export interface BenchOptions {
+  readonly sites: Readonly<Record<SiteId, MemoryFlavour | BenchSite>>;
+  readonly policy?: ConflictPolicy;
+  readonly deletes?: DeletePolicy;
+  readonly limits?: Partial<Limits>;
+  readonly nextId?: (site: SiteId, count: number) => string;
+}
+
+export interface Bench {
+  now: number;
+  /** What the ledger would hold, deep-frozen; null: nothing yet. */
+  item: KeyItem | null;
+  readonly buckets: Readonly<Record<SiteId, MemoryStore>>;
+  readonly topology: Topology;
+  readonly route: Route;
+  /** Everything ever remembered, in order; what stands here is in the log. */
+  readonly log: Map<string, LogEntry>;
+  /** Writes that cannot happen any more, as a run would know it. */
+  readonly spent: Set<string>;
+  /** Which version each write id was made for. */
+  readonly written: Map<string, string>;
+
+  put(site: SiteId, text: string, note?: string): ObjectVersion;
+  delete(site: SiteId): void;
+  patch(site: SiteId, note: string): ObjectVersion;
+  /** A client copies a kept version, marker and all, over what stands. */
+  restore(site: SiteId, phys: string): ObjectVersion;
+  look(site: SiteId): Promise<Look>;
+  /** Decides on a look at each of these sites; the item becomes what was decided. */
+  decide(sites: readonly SiteId[], changes?: Partial<Seen>): Promise<Decision>;
+  decideOn(looks: readonly Look[], changes?: Partial<Seen>): Decision;
+  /** Only the first step of a decision, on a copy of the item. */
+  classify(site: SiteId, rules?: Rules): Promise<KeyItem>;
+  /** Makes the writes of a decision, at some sites only when asked so; refused ones are spent. */
+  carryOut(decision: Decision, sites?: readonly SiteId[]): Promise<void>;
+  /** Looks, decides and writes at all sites until nothing is left to do. */
+  settle(changes?: Partial<Seen>): Promise<KeyItem>;
+}
+
+export function openBench(options: BenchOptions): Bench {
+  const ids = Object.keys(options.sites);
+  const sites = ids.map((id) => siteFor(id, options.sites[id] as MemoryFlavour | BenchSite));
+  const { policy = { kind: 'lww' }, deletes = 'write-wins' } = options;
+  const route: Route = { prefix: '', sites: ids, policy, deletes, copiesBeforeSupersede: 1 };
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const topology: Topology = { namespace: NAMESPACE, sites, routes: [route], limits };
+  let wids = 0;
+
+  const bench: Bench = {
+    now: START_MS,
+    item: null,
+    buckets: Object.fromEntries(ids.map((id) => [id, openBucket(id)])),
+    topology,
+    route,
+    log: new Map(),
+    spent: new Set(),
+    written: new Map(),
+
+    put: (site, text, note = 'plain') => bucket(site).clientPut(KEY, bytesOf(text), { metadata: noted(note) }),
+    delete: (site) => void bucket(site).clientDelete(KEY),
+    patch: (site, note) => bucket(site).clientPatchMetadata(KEY, noted(note)),
+    restore: (site, phys) => bucket(site).clientCopy(KEY, phys, KEY),
+
+    async look(site) {
+      const store = bucket(site);
+      const versions = await store.versions(KEY);
+      const entries = await Promise.all(versions.map((version) => prove(store, version)));
+      if (store.capabilities.history === 'chain') return { kind: 'chain', site, entries };
+      return { kind: 'current', site, entry: entries.at(-1) ?? null };
+    },
+
+    async decide(at, changes) {
+      return bench.decideOn(await Promise.all(at.map((site) => bench.look(site))), changes);
+    },
+
+    decideOn(looks, changes) {
+      const decision = decide(deepFreeze(bench.item), KEY, deepFreeze(seen(looks, changes)));
+      const rev = (bench.item?.rev ?? 0) + Number(decision.changed);
+      if (rev > 0) bench.item = deepFreeze({ ...copyItem(decision.item), rev });
+      for (const entry of decision.item.outbox) bench.log.set(entry.id, bench.log.get(entry.id) ?? entry);
+      return decision;
+    },
+
+    async classify(site, rules = everyRule) {
+      const item = bench.item === null ? emptyItem(KEY) : copyItem(bench.item);
+      const at = topology.sites.find(({ id }) => id === site) as Site;
+      const { exactToken } = bucket(site).capabilities;
+      const { tombstoneGraceMs } = limits;
+      const on: Classifying = { now: bench.now, rules, site: at, exactToken, tombstoneGraceMs };
+      classify(item, deepFreeze(await bench.look(site)), on);
+      return item;
+    },
+
+    async carryOut({ winner, writes }, only = ids) {
+      for (const { site, intent } of writes) {
+        if (winner === null || !only.includes(site)) continue;
+        bench.written.set(intent.wid, intent.vid);
+        const condition: WriteCondition =
+          intent.baseToken === null ? { kind: 'if-absent' } : { kind: 'if-token', token: intent.baseToken };
+        try {
+          if (winner.kind === 'tombstone') await bucket(site).delete(KEY, condition);
+          else await copyTo(site, winner, intent.wid, condition);
+          // Where the token covers bytes alone an answer proves nothing: the next look tells what the write replaced.
+          if (!bucket(site).capabilities.exactToken) bench.spent.add(intent.wid);
+        } catch (error) {
+          if (!isFault(error, 'precondition', 'not-found')) throw error;
+          bench.spent.add(intent.wid);
+        }
+      }
+    },
+
+    async settle(changes) {
+      for (let round = 0; round < 12; round++) {
+        const decision = await bench.decide(ids, { lookedEverywhere: true, ...changes });
+        if (!decision.changed && decision.writes.length === 0) break;
+        await bench.carryOut(decision);
+      }
+      return bench.item as KeyItem;
+    },
+  };
+
+  function openBucket(site: SiteId): MemoryStore {
+    const { flavour } = siteOption(options.sites[site] as MemoryFlavour | BenchSite);
+    let count = 0;
+    const nextId = () => options.nextId?.(site, ++count) ?? `${site}${++count}`;
+    return openMemoryStore({ site, flavour, versioned: true, now: () => bench.now, nextId });
+  }
+
+  function bucket(site: SiteId): MemoryStore {
+    return bench.buckets[site] as MemoryStore;
+  }
+
+  function seen(looks: readonly Look[], changes: Partial<Seen> = {}): Seen {
+    return {
+      now: bench.now,
+      rules: everyRule,
+      topology,
+      route,
+      worker: 'worker',
+      nextWid: () => `w${++wids}`,
+      down: new Set(),
+      looks,
+      exactToken: (site) => bucket(site).capabilities.exactToken,
+      spent: new Set(bench.spent),
+      gone: [],
+      logged: new Set(bench.log.keys()),
+      kept: new Set(),
+      answer: null,
+      lookedEverywhere: false,
+      ...changes,
+    };
+  }
+
+  /** Where the service stores no checksum, the bytes tell whether a write we wait for is ours. */
+  async function prove(store: MemoryStore, version: ObjectVersion): Promise<SeenVersion> {
+    const entry = recognise(version, NAMESPACE, store.site, MAC_KEYS, everyRule);
+    const awaited = bench.item?.sites[store.site]?.intents.some(({ wid }) => wid === entry.marker?.wid);
+    if (!awaited || hasChecksum(version)) return entry;
+    const { checksums } = await readAll(store, version.phys);
+    return recognise({ ...version, checksums }, NAMESPACE, store.site, MAC_KEYS, everyRule);
+  }
+
+  async function copyTo(site: SiteId, winner: LogicalVersion, wid: string, condition: WriteCondition): Promise<void> {
+    const [from, holder] = Object.entries(winner.holders)[0] ?? [];
+    if (from === undefined || holder === undefined) return;
+    const { bytes, version, checksums } = await readAll(bucket(from), holder.phys);
+    const { dot, vv, hlc, origin, sizeBytes } = winner;
+    const digest = metaDigest(version.metadata);
+    const said = { site, wid, dot, vv, hlc, origin, ...checksums, sizeBytes, metaDigest: digest };
+    const marker = writeMarker(said, { namespace: NAMESPACE, key: KEY }, MAC_KEYS);
+    await bucket(site).put(KEY, bytes, { condition, metadata: version.metadata, marker, checksums });
+  }
+
+  return bench;
+}
+
+/** The state of a site that must be known. */
+export function stateAt(item: KeyItem | null, site: SiteId): SiteState {
+  const state = item?.sites[site];
+  if (state === undefined) throw new Error(`nothing is known of site ${site}`);
+  return state;
+}
+
+/** The versions an item has beyond those of another, in the order in which they were added. */
+export function newVersions(before: KeyItem | null, after: KeyItem): LogicalVersion[] {
+  return Object.values(after.versions).filter(({ vid }) => before?.versions[vid] === undefined);
+}
+
+export function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+export function noted(note: string): ObjectMetadata {
+  return { headers: { contentType: 'text/plain' }, user: { note } };
+}
+
+/** Whoever changes any part of it, now or later, throws. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  if (!(value instanceof Set) && !ArrayBuffer.isView(value)) Object.values(value).forEach(deepFreeze);
+  return ArrayBuffer.isView(value) ? value : Object.freeze(value);
+}
+
+async function readAll(store: MemoryStore, phys: string) {
+  const { version, body } = await store.get(KEY, phys);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  const checksums = { crc32c: toCrc32cText(crc32c(bytes)), crc64nvme: toCrc64nvmeText(crc64nvme(bytes)) };
+  return { version, bytes, checksums };
+}
+
+function siteFor(id: SiteId, option: MemoryFlavour | BenchSite): Site {
+  const { flavour, mode = 'active', expiresAfterMs } = siteOption(option);
+  const cloud = { s3: 'aws', gcs: 'gcp', azure: 'azure' } as const;
+  const site = { id, cloud: cloud[flavour], region: 'here', bucket: `bucket-${id}`, mode };
+  return expiresAfterMs === undefined ? site : { ...site, expiresAfterMs };
+}
+
+function siteOption(option: MemoryFlavour | BenchSite): BenchSite {
+  return typeof option === 'string' ? { flavour: option } : option;
+}

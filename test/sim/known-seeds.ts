@@ -1,0 +1,17 @@
+/** Seeds that once failed, and what each of them found. They run in every test. */
+
+export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> = [
+  [318, 'a worker that knew the lost ledger wrote into its successor, where revision and epoch happened to be equal'],
+  [703, 'the answer to a write was bound to an item that had forgotten the intent'],
+  [749, 'an upload whose completion was never answered kept its job alive for ever'],
+  [1399, 'S3 without versions shows one identity for two writes of the same bytes within a second'],
+  [3592, 'a change of storage class after a client patch was taken for our own write'],
+  [6904, 'one write of ours into an emptied bucket was enough to make it look like a purge, and delete everywhere'],
+  [9420, 'one message that could not be settled left the rest of its batch running without a worker'],
+  [12075, 'a rebuild overlooked a client write of equal bytes that lay hidden under our own delete'],
+  [17600, 'a key was collected, and the history its bucket still kept was taken for new versions'],
+  [21095, 'the answer to our write was thrown away when a client wrote over it at once'],
+  [28542, 'a client deleted what we were about to delete; our own delete, coming second, counted as a client delete'],
+  [37893, 'a bucket was emptied before anybody had looked at a write in it: nothing to be done, and no violation'],
+  [40176, 'an intent was forgotten when its write was answered, before a look had shown what it wrote over'],
+];
