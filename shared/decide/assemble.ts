@@ -19,17 +19,28 @@ export interface Standing {
 const SEEN_MAX = 32;
 
 /** Null when nothing is known of the key anywhere. */
-export function assemble(key: string, found: readonly Standing[], tombstones: readonly LogicalVersion[], on: Moment & { readonly dotFloor: number }): KeyItem | null {
+export function assemble(
+  key: string,
+  found: readonly Standing[],
+  tombstones: readonly LogicalVersion[],
+  on: Moment & { readonly dotFloor: number },
+): KeyItem | null {
   const item = emptyItem(key);
-  for (const { entries } of found) for (const { marker } of entries) if (marker !== null) learn(item, versionOf(marker));
+  for (const { entries } of found)
+    for (const { marker } of entries) if (marker !== null) learn(item, versionOf(marker));
   for (const tombstone of tombstones) learn(item, { ...tombstone, holders: {} });
-  for (const version of Object.values(item.versions)) item.dots[version.dot.s] = Math.max(item.dots[version.dot.s] ?? 0, version.dot.n);
+  for (const version of Object.values(item.versions))
+    item.dots[version.dot.s] = Math.max(item.dots[version.dot.s] ?? 0, version.dot.n);
   for (const { site } of found) item.dots[site.id] = Math.max(item.dots[site.id] ?? 0, on.dotFloor);
 
   const fresh: LogicalVersion[] = [];
   for (const standing of found) walk(item, standing, fresh, on);
-  const vids = Object.values(item.sites).map(({ vid }) => vid).filter((vid) => vid !== null);
-  item.frontier = [...vids, ...tombstones.map(({ vid }) => vid), ...item.frontier].filter((vid) => vid in item.versions);
+  const vids = Object.values(item.sites)
+    .map(({ vid }) => vid)
+    .filter((vid) => vid !== null);
+  item.frontier = [...vids, ...tombstones.map(({ vid }) => vid), ...item.frontier].filter(
+    (vid) => vid in item.versions,
+  );
   if (item.frontier.length === 0) return null;
   settleFrontier(item);
   const needed = new Set([...vids, ...item.frontier]);
@@ -49,25 +60,44 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1;
     const evicted = isExpiry(site, before, entry, on.now);
-    const known: LogicalVersion | null = evicted ? past : entry.version.kind === 'object' ? recognised(item, site, entry, past, wids) : deletedBy(item, site, entry, past);
+    const known: LogicalVersion | null = evicted
+      ? past
+      : entry.version.kind === 'object'
+        ? recognised(item, site, entry, past, wids)
+        : deletedBy(item, site, entry, past);
     if (known !== null) {
       // Ours was written over a token. Where that covers bytes alone, a client's write with the same bytes may lie hidden between.
       if (shadowed !== null) foreign(item, site, shadowed, past, fresh, on);
       past = known;
-    } else if (last && (entry.version.kind === 'object' || past !== null)) past = foreign(item, site, entry, past, fresh, on);
+    } else if (last && (entry.version.kind === 'object' || past !== null))
+      past = foreign(item, site, entry, past, fresh, on);
     if (last) settle(state, entry, past, evicted, entries);
     if (past !== null) state.past = join(state.past, past.vv);
-    if (past !== null && entry.intact && past.vid === vidOf(entry)) past.holders[site.id] = { phys: entry.version.phys };
-    const hidden = known === null && !last && !exactToken && entry.version.kind === 'object' && entry.version.token === before?.version.token;
+    if (past !== null && entry.intact && past.vid === vidOf(entry))
+      past.holders[site.id] = { phys: entry.version.phys };
+    const hidden =
+      known === null &&
+      !last &&
+      !exactToken &&
+      entry.version.kind === 'object' &&
+      entry.version.token === before?.version.token;
     shadowed = hidden ? entry : null;
     before = entry;
   }
 }
 
 /** A version that is known by name: born here, or written here by us and untouched since. */
-function recognised(item: KeyItem, site: Site, entry: SeenVersion, past: LogicalVersion | null, wids: Set<string>): LogicalVersion | null {
+function recognised(
+  item: KeyItem,
+  site: Site,
+  entry: SeenVersion,
+  past: LogicalVersion | null,
+  wids: Set<string>,
+): LogicalVersion | null {
   const { marker, version, intact } = entry;
-  const born = Object.values(item.versions).find(({ origin }) => origin.site === site.id && sameOrigin(origin.phys, version.phys));
+  const born = Object.values(item.versions).find(
+    ({ origin }) => origin.site === site.id && sameOrigin(origin.phys, version.phys),
+  );
   if (born !== undefined) {
     born.holders[site.id] = { phys: version.phys };
     return born;
@@ -82,18 +112,35 @@ function recognised(item: KeyItem, site: Site, entry: SeenVersion, past: Logical
 
 function deletedBy(item: KeyItem, site: Site, entry: SeenVersion, past: LogicalVersion | null): LogicalVersion | null {
   const tombstones = Object.values(item.versions).filter(({ kind }) => kind === 'tombstone');
-  const born = tombstones.find(({ origin }) => origin.site === site.id && origin.phys === entry.version.phys && !isAbsent(origin.phys));
+  const born = tombstones.find(
+    ({ origin }) => origin.site === site.id && origin.phys === entry.version.phys && !isAbsent(origin.phys),
+  );
   return born ?? tombstones.find(({ vv }) => past !== null && contains(vv, past.dot)) ?? null;
 }
 
-function foreign(item: KeyItem, site: Site, entry: SeenVersion, past: LogicalVersion | null, fresh: LogicalVersion[], on: Moment): LogicalVersion {
+function foreign(
+  item: KeyItem,
+  site: Site,
+  entry: SeenVersion,
+  past: LogicalVersion | null,
+  fresh: LogicalVersion[],
+  on: Moment,
+): LogicalVersion {
   const kind = entry.version.kind === 'object' ? 'object' : 'tombstone';
   const holders = kind === 'object' ? { [site.id]: { phys: entry.version.phys } } : {};
   // A marker that no longer fits still tells over what the client wrote.
   const carried = item.versions[vidOf(entry) ?? ''];
   const pasts = [past, carried].filter((version) => version !== null && version !== undefined);
   const dot = nextDot(item, site.id, on);
-  const made = addVersion(item, on, { dot, past: pasts, cause: kind === 'object' ? 'put' : 'delete', site: site.id, kind, seen: entry, holders });
+  const made = addVersion(item, on, {
+    dot,
+    past: pasts,
+    cause: kind === 'object' ? 'put' : 'delete',
+    site: site.id,
+    kind,
+    seen: entry,
+    holders,
+  });
   const twin = pasts.length === 0 ? fresh.find((other) => sameContent(other, made)) : undefined;
   if (twin === undefined) {
     if (pasts.length === 0) fresh.push(made);
@@ -105,7 +152,13 @@ function foreign(item: KeyItem, site: Site, entry: SeenVersion, past: LogicalVer
   return twin;
 }
 
-function settle(state: SiteState, { version, marker, intact }: SeenVersion, past: LogicalVersion | null, evicted: boolean, entries: readonly SeenVersion[]): void {
+function settle(
+  state: SiteState,
+  { version, marker, intact }: SeenVersion,
+  past: LogicalVersion | null,
+  evicted: boolean,
+  entries: readonly SeenVersion[],
+): void {
   state.phys = version.phys;
   state.token = version.token;
   state.body = version.body;
@@ -113,11 +166,20 @@ function settle(state: SiteState, { version, marker, intact }: SeenVersion, past
   state.vid = past?.vid ?? null;
   state.evicted = evicted && past?.kind === 'object';
   state.wid = intact && marker !== null && past?.vid === dotName(marker.dot) ? marker.wid : null;
-  state.seen = entries.map((entry) => entry.version.phys).filter((phys) => phys !== ABSENT && !isAbsent(phys)).slice(-SEEN_MAX);
+  state.seen = entries
+    .map((entry) => entry.version.phys)
+    .filter((phys) => phys !== ABSENT && !isAbsent(phys))
+    .slice(-SEEN_MAX);
 }
 
 function isExpiry(site: Site, before: SeenVersion | null, entry: SeenVersion, now: number): boolean {
-  if (site.expiresAfterMs === undefined || before === null || entry.version.kind === 'object' || before.version.kind !== 'object') return false;
+  if (
+    site.expiresAfterMs === undefined ||
+    before === null ||
+    entry.version.kind === 'object' ||
+    before.version.kind !== 'object'
+  )
+    return false;
   const deletedAt = isAbsent(entry.version.phys) ? now : entry.version.modifiedAt;
   return deletedAt >= before.version.modifiedAt + site.expiresAfterMs;
 }
@@ -129,7 +191,19 @@ function learn(item: KeyItem, version: LogicalVersion): void {
 }
 
 function versionOf({ dot, vv, hlc, sizeBytes, crc32c, crc64nvme, metaDigest, origin }: Marker): LogicalVersion {
-  return { vid: dotName(dot), dot, vv, kind: 'object', hlc, sizeBytes, crc32c, crc64nvme, metaDigest, origin, holders: {} };
+  return {
+    vid: dotName(dot),
+    dot,
+    vv,
+    kind: 'object',
+    hlc,
+    sizeBytes,
+    crc32c,
+    crc64nvme,
+    metaDigest,
+    origin,
+    holders: {},
+  };
 }
 
 function vidOf({ marker }: SeenVersion): string | null {

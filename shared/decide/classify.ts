@@ -4,7 +4,7 @@ import type { Cause, Intent, KeyItem, LogicalVersion, SiteState } from '../model
 import { isAbsent } from '../model/object.ts';
 import type { Site } from '../model/site.ts';
 import { addVersion, type Moment, nextDot, remember, stand, standing, stateOf } from './draft.ts';
-import { absence, hasChecksum, lastStood, type Look, type SeenVersion } from './look.ts';
+import { absence, hasChecksum, type Look, lastStood, type SeenVersion } from './look.ts';
 
 const SEEN_MAX = 32;
 /** A write may still land this long after its lease ended: a paused worker, a request on its way. */
@@ -37,7 +37,12 @@ export function classify(item: KeyItem, look: Look, on: Classifying): void {
 }
 
 /** R0 and R1: what is new in this look, after what was lost is accounted for. */
-function newEntries(item: KeyItem, state: SiteState, look: Exclude<Look, { kind: 'answer' }>, on: Classifying): readonly SeenVersion[] {
+function newEntries(
+  item: KeyItem,
+  state: SiteState,
+  look: Exclude<Look, { kind: 'answer' }>,
+  on: Classifying,
+): readonly SeenVersion[] {
   if (look.kind === 'current') {
     const entry = look.entry ?? absence(item.key, on.now);
     return entry.version.phys === state.phys ? [] : [entry];
@@ -55,9 +60,14 @@ function newEntries(item: KeyItem, state: SiteState, look: Exclude<Look, { kind:
 
 /** What a bucket remembers from before we first looked is its own past: only what stands now, and writes of ours, count. */
 function firstLook(state: SiteState, entries: readonly SeenVersion[]): readonly SeenVersion[] {
-  const ours = entries.findIndex(({ marker }) => marker !== null && state.intents.some(({ wid }) => wid === marker.wid));
+  const ours = entries.findIndex(
+    ({ marker }) => marker !== null && state.intents.some(({ wid }) => wid === marker.wid),
+  );
   const from = ours < 0 ? Math.max(0, entries.length - 1) : ours;
-  state.seen = entries.slice(0, from).map(({ version }) => version.phys).slice(-SEEN_MAX);
+  state.seen = entries
+    .slice(0, from)
+    .map(({ version }) => version.phys)
+    .slice(-SEEN_MAX);
   return entries.slice(from);
 }
 
@@ -77,11 +87,13 @@ function take(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolea
   const verdict = judge(item, state, entry, chain, on);
   switch (verdict.kind) {
     case 'echo':
-      if (provesDelete(item, state, verdict.intent, on)) addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
+      if (provesDelete(item, state, verdict.intent, on))
+        addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
       bind(item, state, verdict.intent, entry, on);
       return;
     case 'landed':
-      if (provesDelete(item, state, verdict.intent, on)) addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
+      if (provesDelete(item, state, verdict.intent, on))
+        addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
       bind(item, state, verdict.intent, null, on);
       addForeign(item, state, entry, 'put', on);
       break;
@@ -90,11 +102,22 @@ function take(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolea
       break;
     case 'evicted':
       state.evicted = true;
-      remember(item, on, { id: `evicted/${on.site.id}/${state.phys}`, kind: 'evicted', site: on.site.id, ...(state.vid === null ? {} : { vid: state.vid }), note: `older than this site keeps: ${state.phys}` });
+      remember(item, on, {
+        id: `evicted/${on.site.id}/${state.phys}`,
+        kind: 'evicted',
+        site: on.site.id,
+        ...(state.vid === null ? {} : { vid: state.vid }),
+        note: `older than this site keeps: ${state.phys}`,
+      });
       break;
     case 'quarantined':
       state.quarantined = true;
-      remember(item, on, { id: `quarantined/${on.site.id}/${entry.version.phys}`, kind: 'quarantined', site: on.site.id, note: `an old replica of a forgotten key: ${entry.version.phys}` });
+      remember(item, on, {
+        id: `quarantined/${on.site.id}/${entry.version.phys}`,
+        kind: 'quarantined',
+        site: on.site.id,
+        note: `an old replica of a forgotten key: ${entry.version.phys}`,
+      });
       break;
     case 'rebind':
     case 'still-absent':
@@ -106,7 +129,9 @@ function take(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolea
 }
 
 function judge(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolean, on: Classifying): Verdict {
-  return entry.version.kind === 'object' ? judgeObject(item, state, entry, chain, on) : judgeDeletion(item, state, entry, on);
+  return entry.version.kind === 'object'
+    ? judgeObject(item, state, entry, chain, on)
+    : judgeDeletion(item, state, entry, on);
 }
 
 function judgeObject(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolean, on: Classifying): Verdict {
@@ -117,7 +142,8 @@ function judgeObject(item: KeyItem, state: SiteState, entry: SeenVersion, chain:
   if (here !== null && version.body === state.body && entry.metaDigest === here.metaDigest) return { kind: 'rebind' };
 
   // R3: a copy onto itself of our write that stood here just before, or its duplicate. Only if the bytes can prove it.
-  if (here !== null && marker !== null && intact && hasChecksum(version) && marker.wid === state.wid) return { kind: 'rebind' };
+  if (here !== null && marker !== null && intact && hasChecksum(version) && marker.wid === state.wid)
+    return { kind: 'rebind' };
 
   // R2: the ledger waits for this very write, and it stands where it was planned to stand.
   const intent = marker === null ? undefined : state.intents.find((it) => it.kind === 'copy' && it.wid === marker.wid);
@@ -134,7 +160,8 @@ function judgeObject(item: KeyItem, state: SiteState, entry: SeenVersion, chain:
 
   // A key that was collected: an old replica that turns up again (a bucket restored from backup) is not a new write.
   const forgotten = item.frontier.length === 0;
-  if (on.rules.quarantine && forgotten && intact && version.modifiedAt < on.now - on.tombstoneGraceMs) return { kind: 'quarantined' };
+  if (on.rules.quarantine && forgotten && intact && version.modifiedAt < on.now - on.tombstoneGraceMs)
+    return { kind: 'quarantined' };
 
   return { kind: 'foreign' }; // R7
 }
@@ -145,7 +172,9 @@ function judgeDeletion(item: KeyItem, state: SiteState, entry: SeenVersion, on: 
 
   // R5: a client's delete of the version we meant to delete has the same effect, so the two need not be told apart.
   const byToken = !on.exactToken && on.rules['delete-by-token'];
-  const intent = state.intents.find((it) => it.kind === 'delete' && (it.basePhys === state.phys || (byToken && it.baseToken === state.token)));
+  const intent = state.intents.find(
+    (it) => it.kind === 'delete' && (it.basePhys === state.phys || (byToken && it.baseToken === state.token)),
+  );
   if (intent !== undefined) return { kind: 'echo', intent };
 
   // R6: this site's own lifecycle removes what is older than it says.
@@ -167,11 +196,26 @@ function provesDelete(item: KeyItem, state: SiteState, intent: Intent, on: Class
   return on.rules['inferred-delete'] && intent.baseToken === null && standing(item, state) !== null;
 }
 
-function addForeign(item: KeyItem, state: SiteState, entry: SeenVersion, cause: Cause, on: Classifying): LogicalVersion {
+function addForeign(
+  item: KeyItem,
+  state: SiteState,
+  entry: SeenVersion,
+  cause: Cause,
+  on: Classifying,
+): LogicalVersion {
   const kind = entry.version.kind === 'object' ? 'object' : 'tombstone';
   const past = state.vid === null ? undefined : item.versions[state.vid];
   const holders = kind === 'object' ? { [on.site.id]: { phys: entry.version.phys } } : {};
-  const version = addVersion(item, on, { dot: nextDot(item, on.site.id, on), past: past ? [past] : [], after: state.past, cause, site: on.site.id, kind, seen: entry, holders });
+  const version = addVersion(item, on, {
+    dot: nextDot(item, on.site.id, on),
+    past: past ? [past] : [],
+    after: state.past,
+    cause,
+    site: on.site.id,
+    kind,
+    seen: entry,
+    holders,
+  });
   stand(state, version);
   return version;
 }
@@ -196,23 +240,29 @@ function move(state: SiteState, { version }: SeenVersion, wid: string | null): v
   state.body = version.body;
   state.modifiedAt = version.modifiedAt;
   state.wid = wid;
-  if (!isAbsent(version.phys)) state.seen = [...state.seen.filter((phys) => phys !== version.phys), version.phys].slice(-SEEN_MAX);
+  if (!isAbsent(version.phys))
+    state.seen = [...state.seen.filter((phys) => phys !== version.phys), version.phys].slice(-SEEN_MAX);
 }
 
 /** Bytes can be read here only if the bucket still shows them. */
 function forgetHolders(item: KeyItem, look: Look): void {
-  const readable = look.kind === 'chain' ? new Set(look.entries.map(({ version }) => version.phys)) : new Set([stateOf(item, look.site).phys]);
+  const readable =
+    look.kind === 'chain'
+      ? new Set(look.entries.map(({ version }) => version.phys))
+      : new Set([stateOf(item, look.site).phys]);
   if (look.kind === 'answer') return;
   for (const version of Object.values(item.versions)) {
     const holder = version.holders[look.site];
-    if (holder !== undefined && holder.key === undefined && !readable.has(holder.phys)) delete version.holders[look.site];
+    if (holder !== undefined && holder.key === undefined && !readable.has(holder.phys))
+      delete version.holders[look.site];
   }
 }
 
 /** An exact token never returns, so a write planned over a version that was replaced can no longer land. */
 function dropDeadIntents(state: SiteState, on: Classifying): void {
   state.intents = state.intents.filter((intent) => {
-    const baseGone = on.rules['echo-after-base'] && on.exactToken && intent.baseToken !== null && intent.basePhys !== state.phys;
+    const baseGone =
+      on.rules['echo-after-base'] && on.exactToken && intent.baseToken !== null && intent.basePhys !== state.phys;
     return !baseGone && on.now <= intent.leaseUntil + LATE_WRITE_MS;
   });
 }

@@ -13,7 +13,10 @@ import { type Resolution, resolve } from './resolve.ts';
 /** What a custom policy said about these siblings. Merged bytes already stand where `holders` says. */
 export type CustomAnswer = { readonly siblings: readonly string[] } & (
   | { readonly kind: 'pick'; readonly vid: string }
-  | { readonly kind: 'merge'; readonly content: Pick<LogicalVersion, 'sizeBytes' | 'crc32c' | 'crc64nvme' | 'metaDigest' | 'holders'> }
+  | {
+      readonly kind: 'merge';
+      readonly content: Pick<LogicalVersion, 'sizeBytes' | 'crc32c' | 'crc64nvme' | 'metaDigest' | 'holders'>;
+    }
   | { readonly kind: 'defer'; readonly reason: string }
 );
 
@@ -66,7 +69,10 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
   noteTombstone(item, settled, winner, seen.now);
   return {
     item,
-    changed: before === null ? item.frontier.length > 0 || item.outbox.length > 0 : JSON.stringify(item) !== JSON.stringify(before),
+    changed:
+      before === null
+        ? item.frontier.length > 0 || item.outbox.length > 0
+        : JSON.stringify(item) !== JSON.stringify(before),
     winner,
     writes: planned.intents,
     look: planned.look,
@@ -77,7 +83,12 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
   };
 }
 
-const NOTHING: Plan & { readonly lookEverywhere: boolean } = { intents: [], look: [], behind: [], lookEverywhere: false };
+const NOTHING: Plan & { readonly lookEverywhere: boolean } = {
+  intents: [],
+  look: [],
+  behind: [],
+  lookEverywhere: false,
+};
 
 function observe(item: KeyItem, seen: Seen): void {
   for (const { vid, site, phys } of seen.gone) {
@@ -87,7 +98,13 @@ function observe(item: KeyItem, seen: Seen): void {
   for (const look of seen.looks) {
     const site = siteOf(seen.topology, look.site);
     const { now, rules, topology } = seen;
-    classify(item, look, { now, rules, site, exactToken: seen.exactToken(look.site), tombstoneGraceMs: topology.limits.tombstoneGraceMs });
+    classify(item, look, {
+      now,
+      rules,
+      site,
+      exactToken: seen.exactToken(look.site),
+      tombstoneGraceMs: topology.limits.tombstoneGraceMs,
+    });
     // Only now: what such a write did before it was spent has just been seen.
     const state = stateOf(item, look.site);
     state.intents = state.intents.filter((intent) => !seen.spent.has(intent.wid));
@@ -102,45 +119,90 @@ function settle(item: KeyItem, seen: Seen): Settled {
   if (item.unresolved?.siblings.join() !== item.frontier.join()) item.unresolved = null;
   if (item.frontier.length === 0) return null;
   const siblings = item.frontier.map((vid) => item.versions[vid] as LogicalVersion);
-  if (siblings.length === 1) return { kind: 'winner', winner: siblings[0] as LogicalVersion, keep: [], uncertain: false };
+  if (siblings.length === 1)
+    return { kind: 'winner', winner: siblings[0] as LogicalVersion, keep: [], uncertain: false };
   if (item.unresolved !== null) return null;
 
   const { policy, deletes } = seen.route;
-  const policies = { policy: item.copyOf === null ? policy : ({ kind: 'lww' } as const), deletes, skewBoundMs: seen.topology.limits.skewBoundMs };
+  const policies = {
+    policy: item.copyOf === null ? policy : ({ kind: 'lww' } as const),
+    deletes,
+    skewBoundMs: seen.topology.limits.skewBoundMs,
+  };
   const resolution = resolve(siblings, policies, seen.rules);
   if (resolution.kind === 'ask') return answered(item, resolution, siblings, seen);
   const waiting = resolution.keep.filter((loser) => seen.rules['keep-losers'] && !seen.kept.has(loser.vid));
   if (waiting.length > 0) return { kind: 'winner-in-waiting', keep: waiting };
-  supersede(item, siblings, resolution.winner, `${policies.policy.kind}, ${deletes}${resolution.uncertain ? ', uncertain' : ''}`, seen);
+  supersede(
+    item,
+    siblings,
+    resolution.winner,
+    `${policies.policy.kind}, ${deletes}${resolution.uncertain ? ', uncertain' : ''}`,
+    seen,
+  );
   return resolution;
 }
 
-function answered(item: KeyItem, ask: Extract<Resolution, { kind: 'ask' }>, siblings: readonly LogicalVersion[], seen: Seen): Settled {
+function answered(
+  item: KeyItem,
+  ask: Extract<Resolution, { kind: 'ask' }>,
+  siblings: readonly LogicalVersion[],
+  seen: Seen,
+): Settled {
   const { answer } = seen;
   if (answer === null || answer.siblings.join() !== ask.siblings.map(({ vid }) => vid).join()) return ask;
   if (answer.kind === 'defer') {
     leaveUnresolved(item, answer.reason, seen);
     return null;
   }
-  const winner = answer.kind === 'pick' ? siblings.find(({ vid }) => vid === answer.vid) : merged(item, answer.content, siblings, seen);
+  const winner =
+    answer.kind === 'pick'
+      ? siblings.find(({ vid }) => vid === answer.vid)
+      : merged(item, answer.content, siblings, seen);
   if (winner === undefined) return ask;
   supersede(item, siblings, winner, `custom ${ask.name}: ${answer.kind}`, seen);
   return { kind: 'winner', winner, keep: [], uncertain: false };
 }
 
-function merged(item: KeyItem, content: Extract<CustomAnswer, { kind: 'merge' }>['content'], siblings: readonly LogicalVersion[], seen: Seen): LogicalVersion {
+function merged(
+  item: KeyItem,
+  content: Extract<CustomAnswer, { kind: 'merge' }>['content'],
+  siblings: readonly LogicalVersion[],
+  seen: Seen,
+): LogicalVersion {
   const dot = nextDot(item, RESOLVER, seen);
   const { sizeBytes, crc32c, crc64nvme, metaDigest, holders } = content;
   const newest = Math.max(...siblings.map(({ hlc }) => hlc.ms));
   const version = { phys: `merge:${dotName(dot)}`, modifiedAt: newest, sizeBytes, checksums: { crc32c, crc64nvme } };
-  return addVersion(item, seen, { dot, past: siblings, cause: 'merge', site: RESOLVER, kind: 'object', seen: { metaDigest, version }, holders: { ...holders } });
+  return addVersion(item, seen, {
+    dot,
+    past: siblings,
+    cause: 'merge',
+    site: RESOLVER,
+    kind: 'object',
+    seen: { metaDigest, version },
+    holders: { ...holders },
+  });
 }
 
 /** The losers enter the winner's past, each with one line in the log. */
-function supersede(item: KeyItem, siblings: readonly LogicalVersion[], winner: LogicalVersion, how: string, seen: Seen): void {
+function supersede(
+  item: KeyItem,
+  siblings: readonly LogicalVersion[],
+  winner: LogicalVersion,
+  how: string,
+  seen: Seen,
+): void {
   winner.vv = siblings.reduce<VersionVector>((sum, { vv }) => join(sum, vv), winner.vv);
   for (const loser of siblings) {
-    if (loser.vid !== winner.vid) remember(item, seen, { id: `superseded/${loser.vid}`, kind: 'superseded', vid: loser.vid, by: winner.vid, note: how });
+    if (loser.vid !== winner.vid)
+      remember(item, seen, {
+        id: `superseded/${loser.vid}`,
+        kind: 'superseded',
+        vid: loser.vid,
+        by: winner.vid,
+        note: how,
+      });
   }
   item.frontier = [winner.vid];
 }

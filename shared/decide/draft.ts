@@ -79,13 +79,18 @@ export function addVersion(
     readonly cause: Cause;
     readonly site: SiteId;
     readonly kind: 'object' | 'tombstone';
-    readonly seen: Pick<SeenVersion, 'metaDigest'> & { readonly version: Pick<SeenVersion['version'], 'phys' | 'modifiedAt' | 'sizeBytes' | 'checksums'> };
+    readonly seen: Pick<SeenVersion, 'metaDigest'> & {
+      readonly version: Pick<SeenVersion['version'], 'phys' | 'modifiedAt' | 'sizeBytes' | 'checksums'>;
+    };
     readonly holders: LogicalVersion['holders'];
   },
 ): LogicalVersion {
   const { dot, past, cause, site, kind, seen } = made;
   const vv: VersionVector = past.reduce<VersionVector>((sum, version) => join(sum, version.vv), made.after ?? {});
-  const latest = past.reduce<LogicalVersion['hlc'] | null>((max, { hlc }) => (max === null || hlc.ms > max.ms || (hlc.ms === max.ms && hlc.c > max.c) ? hlc : max), null);
+  const latest = past.reduce<LogicalVersion['hlc'] | null>(
+    (max, { hlc }) => (max === null || hlc.ms > max.ms || (hlc.ms === max.ms && hlc.c > max.c) ? hlc : max),
+    null,
+  );
   const version: LogicalVersion = {
     vid: dotName(dot),
     dot,
@@ -101,7 +106,13 @@ export function addVersion(
   };
   item.versions[version.vid] = version;
   item.frontier.push(version.vid);
-  remember(item, moment, { id: `version/${version.vid}`, kind: 'version', vid: version.vid, site, note: `${cause} of ${seen.version.phys}` });
+  remember(item, moment, {
+    id: `version/${version.vid}`,
+    kind: 'version',
+    vid: version.vid,
+    site,
+    note: `${cause} of ${seen.version.phys}`,
+  });
   return version;
 }
 

@@ -32,9 +32,15 @@ export function recognise(
   rules: Rules,
 ): SeenVersion {
   const digest = version.kind === 'object' ? metaDigest(version.metadata) : '';
-  const read = version.marker === undefined ? null : readMarker(version.marker, { namespace, key: version.key, site }, macKeys);
+  const read =
+    version.marker === undefined ? null : readMarker(version.marker, { namespace, key: version.key, site }, macKeys);
   const marker = read?.kind === 'authentic' ? read.marker : null;
-  return { version, metaDigest: digest, marker, intact: marker !== null && (matches(version, digest, marker) || !rules['marker-content']) };
+  return {
+    version,
+    metaDigest: digest,
+    marker,
+    intact: marker !== null && (matches(version, digest, marker) || !rules['marker-content']),
+  };
 }
 
 /** Checksums a service does not store are not compared here: `looksProven` tells whether that was enough. */
@@ -84,7 +90,12 @@ export function absentVersion(key: string, now: number, after = ''): ObjectVersi
 }
 
 /** Sites a pass must look at: those the hint names, and those where a write of ours may have landed. */
-export function sitesToLookAt(item: KeyItem | null, hinted: ReadonlySet<SiteId>, worker: string, now: number): Set<SiteId> {
+export function sitesToLookAt(
+  item: KeyItem | null,
+  hinted: ReadonlySet<SiteId>,
+  worker: string,
+  now: number,
+): Set<SiteId> {
   const sites = new Set(hinted);
   for (const [site, state] of Object.entries(item?.sites ?? {})) {
     if (state.intents.some((intent) => intent.worker === worker || intent.leaseUntil <= now)) sites.add(site);

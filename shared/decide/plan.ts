@@ -67,7 +67,9 @@ function adopt(state: SiteState, site: SiteId, winner: LogicalVersion): void {
 }
 
 function underWay(state: SiteState, winner: LogicalVersion, { worker, now }: Planning): boolean {
-  return state.intents.some((it) => it.vid === winner.vid && it.basePhys === state.phys && it.worker !== worker && it.leaseUntil > now);
+  return state.intents.some(
+    (it) => it.vid === winner.vid && it.basePhys === state.phys && it.worker !== worker && it.leaseUntil > now,
+  );
 }
 
 function announce(state: SiteState, winner: LogicalVersion, on: Planning): Intent {

@@ -32,7 +32,12 @@ export function resolve(siblings: readonly LogicalVersion[], policies: Policies,
   const ranked = rules['total-order'] ? [...siblings].sort((a, b) => stronger(b, a, policies)) : siblings;
   const winner = ranked[0] as LogicalVersion;
   const objects = ranked.filter((version) => version.kind === 'object');
-  if (policy.kind === 'custom' && winner.kind === 'object' && objects.length > 1 && !objects.every((it) => sameContent(it, winner))) {
+  if (
+    policy.kind === 'custom' &&
+    winner.kind === 'object' &&
+    objects.length > 1 &&
+    !objects.every((it) => sameContent(it, winner))
+  ) {
     return { kind: 'ask', name: policy.name, siblings: objects };
   }
   const near = ranked.filter((it) => it !== winner && Math.abs(it.hlc.ms - winner.hlc.ms) <= skewBoundMs);
@@ -58,7 +63,8 @@ export function sameContent(a: LogicalVersion, b: LogicalVersion): boolean {
   if (a.kind === 'tombstone') return true;
   const crc32c = a.crc32c !== '' && a.crc32c === b.crc32c;
   const crc64nvme = a.crc64nvme !== '' && a.crc64nvme === b.crc64nvme;
-  const contradicts = (a.crc32c !== '' && b.crc32c !== '' && !crc32c) || (a.crc64nvme !== '' && b.crc64nvme !== '' && !crc64nvme);
+  const contradicts =
+    (a.crc32c !== '' && b.crc32c !== '' && !crc32c) || (a.crc64nvme !== '' && b.crc64nvme !== '' && !crc64nvme);
   return a.sizeBytes === b.sizeBytes && a.metaDigest === b.metaDigest && (crc32c || crc64nvme) && !contradicts;
 }
 

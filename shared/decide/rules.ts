@@ -5,7 +5,8 @@ export const RULES = {
   'whole-chain': 'where a bucket keeps its history every new version in it is looked at, not only the last',
   rollback: 'a purge that makes an older version current again is a new version with the old content',
   'echo-needs-intent': 'a marker counts as ours only if the ledger waits for that very write',
-  'echo-after-base': 'a write counts as ours only directly after the version it was planned over; one that can no longer land is forgotten',
+  'echo-after-base':
+    'a write counts as ours only directly after the version it was planned over; one that can no longer land is forgotten',
   'marker-content': 'a marker counts only while the bytes and metadata are those it was written for',
   'inferred-delete': 'a create-only write that lands where something stood proves a delete that nobody saw',
   'delete-by-token': 'where tokens cover bytes alone, a delete over the same token may be our own late one',
@@ -34,7 +35,9 @@ export type Rules = Readonly<Record<RuleName, boolean>>;
 
 const names = Object.keys(RULES) as RuleName[];
 
-export const everyRule: Rules = Object.freeze(Object.fromEntries(names.map((name) => [name, true])) as Record<RuleName, boolean>);
+export const everyRule: Rules = Object.freeze(
+  Object.fromEntries(names.map((name) => [name, true])) as Record<RuleName, boolean>,
+);
 
 /** For tests only, which test/architecture.test.ts enforces. */
 export function withoutRule(name: RuleName): Rules {

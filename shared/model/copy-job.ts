@@ -26,7 +26,13 @@ export interface ClosedJob {
 
 export type CopyPart =
   | { readonly kind: 'leased'; readonly token: string; readonly until: number }
-  | { readonly kind: 'done'; readonly receipt: string; readonly sizeBytes: number; readonly crc32c: string; readonly crc64nvme: string };
+  | {
+      readonly kind: 'done';
+      readonly receipt: string;
+      readonly sizeBytes: number;
+      readonly crc32c: string;
+      readonly crc64nvme: string;
+    };
 
 export const JOB_PREFIX = 'job/';
 const STAGE_PREFIX = '.triplicate/stage/';
@@ -72,11 +78,14 @@ export function readCopyJob(text: string): CopyJob | ClosedJob {
     return fields as unknown as ClosedJob;
   }
   const job = fields as unknown as CopyJob;
-  for (const field of ['key', 'vid', 'site', 'upload'] as const) if (typeof job[field] !== 'string') throw invalid(`job.${field}`, job[field], 'a string');
-  for (const field of ['sizeBytes', 'partBytes', 'createdAt'] as const) if (!Number.isSafeInteger(job[field])) throw invalid(`job.${field}`, job[field], 'an integer');
+  for (const field of ['key', 'vid', 'site', 'upload'] as const)
+    if (typeof job[field] !== 'string') throw invalid(`job.${field}`, job[field], 'a string');
+  for (const field of ['sizeBytes', 'partBytes', 'createdAt'] as const)
+    if (!Number.isSafeInteger(job[field])) throw invalid(`job.${field}`, job[field], 'an integer');
   if (typeof job.source?.phys !== 'string') throw invalid('job.source', job.source, 'a physical version');
   if (typeof job.metadata?.user !== 'object') throw invalid('job.metadata', job.metadata, 'metadata');
-  if (job.staged !== null && typeof job.staged?.phys !== 'string') throw invalid('job.staged', job.staged, 'a stage object or null');
+  if (job.staged !== null && typeof job.staged?.phys !== 'string')
+    throw invalid('job.staged', job.staged, 'a stage object or null');
   return job;
 }
 

@@ -95,4 +95,3 @@ export interface KeyItem {
   /** When the tombstone became the only version, for its collection. */
   tombstoneAt: number | null;
 }
-

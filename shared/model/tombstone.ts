@@ -33,7 +33,8 @@ export function readTombstone(text: string, namespace: string, macKeys: MacKeys)
   if (typeof body !== 'string') throw invalid('tombstone.body', body, 'a string');
   const secret = typeof k === 'string' && Object.hasOwn(macKeys.keys, k) ? macKeys.keys[k] : undefined;
   if (secret === undefined) throw invalid('tombstone.k', k, 'a known MAC key');
-  if (typeof mac !== 'string' || !same(mac, sign(body, secret))) throw invalid('tombstone.mac', mac, 'the MAC of the body');
+  if (typeof mac !== 'string' || !same(mac, sign(body, secret)))
+    throw invalid('tombstone.mac', mac, 'the MAC of the body');
   const fields = parse(body, 'tombstone.body');
   if (fields.namespace !== namespace) throw invalid('tombstone.namespace', fields.namespace, JSON.stringify(namespace));
   if (typeof fields.key !== 'string') throw invalid('tombstone.key', fields.key, 'a string');

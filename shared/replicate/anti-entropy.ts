@@ -20,7 +20,14 @@ export interface PassOptions {
 }
 
 export type PassReport =
-  | { readonly kind: 'finished'; readonly startedAt: number; readonly keys: number; readonly differing: number; readonly failed: number; readonly skippedSites: readonly SiteId[] }
+  | {
+      readonly kind: 'finished';
+      readonly startedAt: number;
+      readonly keys: number;
+      readonly differing: number;
+      readonly failed: number;
+      readonly skippedSites: readonly SiteId[];
+    }
   /** Nothing was changed. */
   | { readonly kind: 'stopped'; readonly reason: string; readonly vanished: number; readonly cap: number };
 
@@ -76,7 +83,12 @@ async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string,
   const listing = new Map<string, string>();
   try {
     if (world.rules['sentinel-proof'] && !(await hasSentinel(world, site))) {
-      world.report({ severity: 'alarm', what: 'site-suspect', site, detail: 'the sentinel is missing: is this the right bucket?' });
+      world.report({
+        severity: 'alarm',
+        what: 'site-suspect',
+        site,
+        detail: 'the sentinel is missing: is this the right bucket?',
+      });
       return null;
     }
     let after: string | undefined;
@@ -93,7 +105,10 @@ async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string,
   }
 }
 
-async function allKeys(world: World, listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>): Promise<readonly string[]> {
+async function allKeys(
+  world: World,
+  listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>,
+): Promise<readonly string[]> {
   const keys = new Set<string>();
   for (const listing of listings.values()) for (const key of listing.keys()) keys.add(key);
   let after: string | undefined;
@@ -106,7 +121,12 @@ async function allKeys(world: World, listings: ReadonlyMap<SiteId, ReadonlyMap<s
 }
 
 /** Sites whose listing is not what the ledger says; all listed ones where the key is due or has no item. */
-function differingSites(world: World, key: string, item: KeyItem | null, listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>): SiteId[] {
+function differingSites(
+  world: World,
+  key: string,
+  item: KeyItem | null,
+  listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>,
+): SiteId[] {
   const route = routeFor(world, item ?? emptyItem(key));
   const sites = (route?.sites ?? []).filter((site) => listings.has(site));
   if (item === null || item.due !== null) return sites;

@@ -24,7 +24,8 @@ export async function askPolicy(world: World, run: Run, { ask }: Decision): Prom
     run.patience -= 1;
     return;
   }
-  if (answer.kind === 'defer') world.report({ severity: 'alarm', what: 'unresolved', key: run.key, detail: answer.reason });
+  if (answer.kind === 'defer')
+    world.report({ severity: 'alarm', what: 'unresolved', key: run.key, detail: answer.reason });
   run.customAnswer = { siblings: vids, ...answer } as CustomAnswer;
 }
 
@@ -32,31 +33,45 @@ type Answer = CustomAnswer extends infer A ? (A extends CustomAnswer ? Omit<A, '
 
 async function consult(world: World, run: Run, ask: NonNullable<Decision['ask']>): Promise<Answer | null> {
   const resolver = world.resolvers[ask.name];
-  if (resolver === undefined) return { kind: 'defer', reason: `policy custom: no function is called ${JSON.stringify(ask.name)}` };
+  if (resolver === undefined)
+    return { kind: 'defer', reason: `policy custom: no function is called ${JSON.stringify(ask.name)}` };
   const large = ask.siblings.find(({ sizeBytes }) => sizeBytes > SIBLING_BYTES_MAX);
-  if (large !== undefined) return { kind: 'defer', reason: `${large.vid} has ${large.sizeBytes} bytes, more than a custom policy is given` };
+  if (large !== undefined)
+    return { kind: 'defer', reason: `${large.vid} has ${large.sizeBytes} bytes, more than a custom policy is given` };
 
   const siblings: Sibling[] = [];
   for (const version of ask.siblings) {
     const whole = await readVersion(world, run, version);
     if (whole === null) {
-      if (Object.keys(version.holders).length === 0) return { kind: 'defer', reason: `no site has the bytes of ${version.vid}` };
+      if (Object.keys(version.holders).length === 0)
+        return { kind: 'defer', reason: `no site has the bytes of ${version.vid}` };
       return null;
     }
     siblings.push({ version, metadata: whole.version.metadata, bytes: whole.bytes });
   }
   try {
     const said = resolver(siblings);
-    if (said.kind === 'pick' && !siblings.some(({ version }) => version.vid === said.vid)) return { kind: 'defer', reason: `policy ${ask.name} picked ${JSON.stringify(said.vid)}, which is not among the siblings` };
+    if (said.kind === 'pick' && !siblings.some(({ version }) => version.vid === said.vid))
+      return {
+        kind: 'defer',
+        reason: `policy ${ask.name} picked ${JSON.stringify(said.vid)}, which is not among the siblings`,
+      };
     return said.kind === 'merge' ? await stage(world, run, said) : said;
   } catch (error) {
     if (isFault(error)) throw error;
-    return { kind: 'defer', reason: `policy ${ask.name} threw: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      kind: 'defer',
+      reason: `policy ${ask.name} threw: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 
 /** Named by content: made twice, it is the same object. */
-async function stage(world: World, run: Run, { bytes, metadata }: { readonly bytes: Uint8Array; readonly metadata: ObjectMetadata }): Promise<Answer | null> {
+async function stage(
+  world: World,
+  run: Run,
+  { bytes, metadata }: { readonly bytes: Uint8Array; readonly metadata: ObjectMetadata },
+): Promise<Answer | null> {
   const sums = openChecksums();
   sums.update(bytes);
   const { crc32c, crc64nvme } = sums.result();
@@ -66,7 +81,14 @@ async function stage(world: World, run: Run, { bytes, metadata }: { readonly byt
   for (const site of run.route.sites) {
     if (run.down.has(site)) continue;
     try {
-      holders[site] = { phys: await putOnce(world.stores[site] as ObjectStore, key, bytes, { condition: { kind: 'if-absent' }, metadata, checksums: { crc32c, crc64nvme } }), key };
+      holders[site] = {
+        phys: await putOnce(world.stores[site] as ObjectStore, key, bytes, {
+          condition: { kind: 'if-absent' },
+          metadata,
+          checksums: { crc32c, crc64nvme },
+        }),
+        key,
+      };
     } catch (error) {
       if (!isFault(error)) throw error;
       run.down.add(site);

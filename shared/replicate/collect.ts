@@ -1,8 +1,8 @@
 /** Forgets tombstones that every site has seen and that nothing late can still contradict. */
 
 import type { KeyItem } from '../model/key-item.ts';
-import type { Route } from '../model/topology.ts';
 import { tombstonesOf } from '../model/tombstone.ts';
+import type { Route } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { routeFor } from './route.ts';
@@ -14,7 +14,13 @@ export async function collect(world: World, keys: readonly string[], passStarted
     const { item, epoch } = await world.ledger.get(key);
     const route = item === null ? null : routeFor(world, item);
     if (item === null || route === null || !mayForget(world, item, route, passStartedAt)) continue;
-    await world.ledger.appendLog({ key, id: `collected/${item.frontier[0]}`, kind: 'collected', at: world.clock.now(), note: 'deleted everywhere, and long ago' });
+    await world.ledger.appendLog({
+      key,
+      id: `collected/${item.frontier[0]}`,
+      kind: 'collected',
+      at: world.clock.now(),
+      note: 'deleted everywhere, and long ago',
+    });
     if ((await world.ledger.remove(key, { rev: item.rev, epoch })) !== 'done') continue;
     collected += 1;
     for (const site of route.sites) await removeTraces(world.stores[site] as ObjectStore, key);
@@ -24,7 +30,13 @@ export async function collect(world: World, keys: readonly string[], passStarted
 
 function mayForget({ rules, topology, clock }: World, item: KeyItem, route: Route, passStartedAt: number): boolean {
   const vid = item.frontier[0];
-  if (item.frontier.length !== 1 || item.due !== null || item.tombstoneAt === null || item.versions[vid as string]?.kind !== 'tombstone') return false;
+  if (
+    item.frontier.length !== 1 ||
+    item.due !== null ||
+    item.tombstoneAt === null ||
+    item.versions[vid as string]?.kind !== 'tombstone'
+  )
+    return false;
   if (!rules['collect-when-seen']) return true;
   const old = item.tombstoneAt < Math.min(passStartedAt, clock.now() - topology.limits.tombstoneGraceMs);
   return old && route.sites.every((site) => item.sites[site]?.vid === vid && item.sites[site]?.intents.length === 0);

@@ -11,7 +11,10 @@ const RETRY_FIRST_MS = 1_000;
 const RETRY_MOST_MS = 15 * 60_000;
 
 /** One batch; answers how many messages it held. */
-export async function consume(world: World, options: { readonly max: number; readonly visibilityMs: number }): Promise<number> {
+export async function consume(
+  world: World,
+  options: { readonly max: number; readonly visibilityMs: number },
+): Promise<number> {
   const deliveries = await world.queue.receive(options);
   await Promise.all(deliveries.map((delivery) => handle(world, delivery)));
   return deliveries.length;
@@ -25,7 +28,10 @@ async function handle(world: World, delivery: Delivery): Promise<void> {
   };
   const outcome = await outcomeOf(world, delivery, acknowledge);
   if (settled) return;
-  const settlement: Settlement = outcome.kind === 'failed' ? { kind: 'dead', reason: outcome.fault.message } : { kind: 'again', delayMs: backoff(delivery.attempt) };
+  const settlement: Settlement =
+    outcome.kind === 'failed'
+      ? { kind: 'dead', reason: outcome.fault.message }
+      : { kind: 'again', delayMs: backoff(delivery.attempt) };
   try {
     await world.queue.settle(delivery.receipt, settlement);
   } catch (error) {
@@ -39,7 +45,9 @@ async function outcomeOf(world: World, delivery: Delivery, acknowledge: () => Pr
     return await replicate(world, readObjectChange(delivery.body), acknowledge);
   } catch (error) {
     if (!isFault(error)) throw error;
-    return error.retry === 'never' && error.kind !== 'fenced' ? { kind: 'failed', fault: error } : { kind: 'retry', fault: error };
+    return error.retry === 'never' && error.kind !== 'fenced'
+      ? { kind: 'failed', fault: error }
+      : { kind: 'retry', fault: error };
   }
 }
 

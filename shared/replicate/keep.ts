@@ -1,7 +1,7 @@
 /** Under keep-both a loser lives on under a name of its own, before its site is written over. */
 
-import { emptyItem } from '../decide/draft.ts';
 import type { Decision } from '../decide/decide.ts';
+import { emptyItem } from '../decide/draft.ts';
 import { SIBLINGS_KEPT_MAX } from '../decide/resolve.ts';
 import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
 import { RESOLVER, type SiteId } from '../model/site.ts';
@@ -14,7 +14,12 @@ const NAMES_TRIED = 4;
 
 type Reconcile = (world: World, key: string, route: Route, sites: readonly SiteId[]) => Promise<unknown>;
 
-export async function keepLosers(world: World, run: Run, { item, keep }: Decision, reconcile: Reconcile): Promise<void> {
+export async function keepLosers(
+  world: World,
+  run: Run,
+  { item, keep }: Decision,
+  reconcile: Reconcile,
+): Promise<void> {
   if (item.frontier.length > SIBLINGS_KEPT_MAX) {
     const detail = `${item.frontier.length} concurrent versions: resolved by clock, the losers stay in the buckets' histories`;
     world.report({ severity: 'alarm', what: 'siblings', key: run.key, detail });
@@ -34,8 +39,10 @@ async function keepLoser(world: World, run: Run, loser: LogicalVersion, reconcil
     const name = conflictName(run.key, loser, attempt);
     const read = await world.ledger.get(name);
     if (read.item !== null && !knows(read.item, dot)) continue;
-    const next = read.item === null ? copyItemFor(world, run, name, loser, dot) : withHolders(read.item, run, loser, dot);
-    if (next !== null && (await world.ledger.compareAndSet(next, { rev: next.rev, epoch: read.epoch })) !== 'done') return false;
+    const next =
+      read.item === null ? copyItemFor(world, run, name, loser, dot) : withHolders(read.item, run, loser, dot);
+    if (next !== null && (await world.ledger.compareAndSet(next, { rev: next.rev, epoch: read.epoch })) !== 'done')
+      return false;
     await reconcile(world, name, run.route, run.route.sites);
     const { item } = await world.ledger.get(name);
     return item !== null && copiesOf(item, dot, run) >= wanted;
@@ -72,21 +79,37 @@ function copyItemFor(world: World, run: Run, name: string, loser: LogicalVersion
     versions: { [vid]: version },
     copyOf: { key: run.key, vid: loser.vid },
     due: now,
-    outbox: [{ key: name, id: `version/${vid}`, kind: 'resolved', at: now, vid, note: `conflict copy of ${loser.vid} of ${JSON.stringify(run.key)}` }],
+    outbox: [
+      {
+        key: name,
+        id: `version/${vid}`,
+        kind: 'resolved',
+        at: now,
+        vid,
+        note: `conflict copy of ${loser.vid} of ${JSON.stringify(run.key)}`,
+      },
+    ],
   };
 }
 
 /** The bytes may have moved since the copy's item was made; null: nothing to add. */
 function withHolders(item: KeyItem, run: Run, loser: LogicalVersion, dot: Dot): KeyItem | null {
   const version = item.versions[dotName(dot)];
-  if (version === undefined || !item.frontier.includes(version.vid) || Object.values(version.holders).some(({ key }) => key === undefined)) return null;
+  if (
+    version === undefined ||
+    !item.frontier.includes(version.vid) ||
+    Object.values(version.holders).some(({ key }) => key === undefined)
+  )
+    return null;
   const holders = { ...holdersUnder(run, loser), ...version.holders, ...holdersUnder(run, loser) };
   if (JSON.stringify(holders) === JSON.stringify(version.holders)) return null;
   return { ...item, versions: { ...item.versions, [version.vid]: { ...version, holders } }, unresolved: null };
 }
 
 function holdersUnder(run: Run, loser: LogicalVersion): LogicalVersion['holders'] {
-  return Object.fromEntries(Object.entries(loser.holders).map(([site, { phys, key }]) => [site, { phys, key: key ?? run.key }]));
+  return Object.fromEntries(
+    Object.entries(loser.holders).map(([site, { phys, key }]) => [site, { phys, key: key ?? run.key }]),
+  );
 }
 
 function knows(item: KeyItem, dot: Dot): boolean {

@@ -3,7 +3,7 @@
 import { standing } from '../decide/draft.ts';
 import { absentVersion, hasChecksum, hasVanished, type Look, recognise, type SeenVersion } from '../decide/look.ts';
 import type { LedgerRead } from '../ledger/ledger.ts';
-import { isFault } from '../model/fault.ts';
+import { type Fault, fault, isFault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
@@ -14,7 +14,12 @@ import type { Run } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
 
 /** Answers to our own writes first, then one look per site that answers. A site that did not is left as it was: unreachable is not absent. */
-export async function observe(world: World, run: Run, sites: ReadonlySet<SiteId>, { item }: LedgerRead): Promise<readonly Look[]> {
+export async function observe(
+  world: World,
+  run: Run,
+  sites: ReadonlySet<SiteId>,
+  { item }: LedgerRead,
+): Promise<readonly Look[]> {
   const looks: Look[] = [];
   const open = new Set(sites);
   for (const { site, intent, version } of run.answers) {
@@ -24,7 +29,9 @@ export async function observe(world: World, run: Run, sites: ReadonlySet<SiteId>
     if (awaited && !run.lookAt.has(site)) open.delete(site);
     else open.add(site);
   }
-  const found = await Promise.all([...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item)));
+  const found = await Promise.all(
+    [...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item)),
+  );
   return [...looks, ...found.filter((look) => look !== null)];
 }
 
@@ -34,20 +41,31 @@ async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null
     const versions = await store.versions(run.key);
     const entries = await Promise.all(versions.map((version) => prove(world, store, item, seen(world, site, version))));
     if (world.rules['sentinel-proof'] && isMissing(store, item, versions) && !(await hasSentinel(world, site))) {
-      world.report({ severity: 'alarm', what: 'site-suspect', site, key: run.key, detail: 'an object is missing and so is the sentinel' });
-      run.down.add(site);
-      return null;
+      world.report({
+        severity: 'alarm',
+        what: 'site-suspect',
+        site,
+        key: run.key,
+        detail: 'an object is missing and so is the sentinel',
+      });
+      return failed(run, site, fault('unavailable', 'the sentinel is missing', { site, op: 'versions', key: run.key }));
     }
     run.unanswered.delete(site);
-    return store.capabilities.history === 'chain' ? { kind: 'chain', site, entries } : { kind: 'current', site, entry: entries.at(-1) ?? null };
+    return store.capabilities.history === 'chain'
+      ? { kind: 'chain', site, entries }
+      : { kind: 'current', site, entry: entries.at(-1) ?? null };
   } catch (error) {
     if (!isFault(error)) throw error;
     if (!world.rules['unreachable-is-not-absent']) return { kind: 'current', site, entry: null };
-    run.down.add(site);
-    if (!run.acknowledged) run.unanswered.set(site, error);
     world.report({ severity: 'warning', what: 'site-down', site, key: run.key, detail: error.message });
-    return null;
+    return failed(run, site, error);
   }
+}
+
+function failed(run: Run, site: SiteId, error: Fault): null {
+  run.down.add(site);
+  if (run.named.has(site)) run.unanswered.set(site, error);
+  return null;
 }
 
 function seen(world: World, site: SiteId, version: ObjectVersion): SeenVersion {

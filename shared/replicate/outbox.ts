@@ -2,7 +2,7 @@
 
 import { isFault } from '../model/fault.ts';
 import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
-import { toTombstoneText, tombstoneKey } from '../model/tombstone.ts';
+import { tombstoneKey, toTombstoneText } from '../model/tombstone.ts';
 import type { World } from '../world/world.ts';
 import type { Run } from './run.ts';
 
@@ -21,12 +21,17 @@ export async function flushLog(world: World, run: Run, item: KeyItem): Promise<v
 }
 
 async function leaveTraces(world: World, run: Run, version: LogicalVersion): Promise<boolean> {
-  const bytes = new TextEncoder().encode(toTombstoneText({ namespace: world.topology.namespace, key: run.key, version }, world.macKeys));
+  const bytes = new TextEncoder().encode(
+    toTombstoneText({ namespace: world.topology.namespace, key: run.key, version }, world.macKeys),
+  );
   let traces = 0;
   for (const site of run.route.sites) {
     if (run.down.has(site)) continue;
     try {
-      await world.stores[site]?.put(tombstoneKey(run.key, version.vid), bytes, { condition: { kind: 'always' }, metadata: { headers: { contentType: 'application/json' }, user: {} } });
+      await world.stores[site]?.put(tombstoneKey(run.key, version.vid), bytes, {
+        condition: { kind: 'always' },
+        metadata: { headers: { contentType: 'application/json' }, user: {} },
+      });
       traces += 1;
     } catch (error) {
       if (!isFault(error)) throw error;

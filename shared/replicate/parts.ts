@@ -1,6 +1,20 @@
 /** Large objects: parts go to a stage object, by any number of workers, and one conditional step publishes it. */
 
-import { type ClosedJob, type CopyJob, type CopyPart, JOB_PREFIX, jobId, jobName, partBytesFor, partCount, partId, partsPrefix, readCopyJob, readCopyPart, stageKey } from '../model/copy-job.ts';
+import {
+  type ClosedJob,
+  type CopyJob,
+  type CopyPart,
+  JOB_PREFIX,
+  jobId,
+  jobName,
+  partBytesFor,
+  partCount,
+  partId,
+  partsPrefix,
+  readCopyJob,
+  readCopyPart,
+  stageKey,
+} from '../model/copy-job.ts';
 import { combineChecksums } from '../model/crc.ts';
 import { isFault } from '../model/fault.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
@@ -32,7 +46,11 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
     const staged = open.job.staged === null ? await fillStage(world, run, version, store, open) : open;
     if (staged?.job.staged == null) return null;
     const { phys, crc32c, crc64nvme } = staged.job.staged;
-    const options = putOptions(world, run.key, version, target, staged.job.metadata, { sizeBytes: version.sizeBytes, crc32c, crc64nvme });
+    const options = putOptions(world, run.key, version, target, staged.job.metadata, {
+      sizeBytes: version.sizeBytes,
+      crc32c,
+      crc64nvme,
+    });
     let lost = false;
     const ended = await attempt(world, run, target, async (it) => {
       try {
@@ -75,7 +93,8 @@ async function openJob(world: World, run: Run, version: LogicalVersion, store: O
       createdAt: world.clock.now(),
       staged: null,
     };
-    if (await world.ledger.swapRecord(jobId(name), found?.rev ?? 0, JSON.stringify(job))) return { name, job, rev: (found?.rev ?? 0) + 1 };
+    if (await world.ledger.swapRecord(jobId(name), found?.rev ?? 0, JSON.stringify(job)))
+      return { name, job, rev: (found?.rev ?? 0) + 1 };
     await store.abortUpload(stageKey(name), upload);
     return null;
   }
@@ -83,7 +102,13 @@ async function openJob(world: World, run: Run, version: LogicalVersion, store: O
 }
 
 /** Copies the parts nobody has yet; null while others are still at theirs, or when the job had to be given up. */
-async function fillStage(world: World, run: Run, version: LogicalVersion, store: ObjectStore, open: OpenJob): Promise<OpenJob | null> {
+async function fillStage(
+  world: World,
+  run: Run,
+  version: LogicalVersion,
+  store: ObjectStore,
+  open: OpenJob,
+): Promise<OpenJob | null> {
   const { name, job, rev } = open;
   const count = partCount(job.sizeBytes, job.partBytes);
   const done: Array<Extract<CopyPart, { kind: 'done' }>> = [];
@@ -98,7 +123,13 @@ async function fillStage(world: World, run: Run, version: LogicalVersion, store:
   }
   const sums = combineChecksums(done.map(({ sizeBytes, crc32c, crc64nvme }) => ({ sizeBytes, crc32c, crc64nvme })));
   if (world.rules['parts-complete'] && !agrees(version, sums)) {
-    world.report({ severity: 'alarm', what: 'corrupt-source', site: job.source.site, key: run.key, detail: `parts of ${version.vid} do not add up to it` });
+    world.report({
+      severity: 'alarm',
+      what: 'corrupt-source',
+      site: job.source.site,
+      key: run.key,
+      detail: `parts of ${version.vid} do not add up to it`,
+    });
     run.down.add(job.source.site);
     await closeJob(world, name, store);
     return null;
@@ -110,13 +141,20 @@ async function fillStage(world: World, run: Run, version: LogicalVersion, store:
     return null;
   }
   const staged: CopyJob = { ...job, staged: { phys, crc32c: sums.crc32c, crc64nvme: sums.crc64nvme } };
-  return (await world.ledger.swapRecord(jobId(name), rev, JSON.stringify(staged))) ? { name, job: staged, rev: rev + 1 } : null;
+  return (await world.ledger.swapRecord(jobId(name), rev, JSON.stringify(staged)))
+    ? { name, job: staged, rev: rev + 1 }
+    : null;
 }
 
 /** null: the upload is gone, perhaps completed by a worker whose answer was lost. The parts are copied again. */
-async function complete(store: ObjectStore, name: string, job: CopyJob, receipts: readonly PartReceipt[]): Promise<string | null> {
+async function complete(
+  store: ObjectStore,
+  name: string,
+  job: CopyJob,
+  receipts: readonly PartReceipt[],
+): Promise<string | null> {
   try {
-    return (await store.completeUpload(stageKey(name), job.upload, receipts, job.metadata)).phys;
+    return (await store.completeUpload(stageKey(name), job.upload, receipts)).phys;
   } catch (error) {
     if (isFault(error, 'not-found')) return null;
     throw error;
@@ -124,7 +162,14 @@ async function complete(store: ObjectStore, name: string, job: CopyJob, receipts
 }
 
 /** busy: another worker has it. gone: the source or the stage no longer exists. */
-async function copyPart(world: World, run: Run, version: LogicalVersion, store: ObjectStore, { name, job }: OpenJob, part: number): Promise<Extract<CopyPart, { kind: 'done' }> | 'busy' | 'gone'> {
+async function copyPart(
+  world: World,
+  run: Run,
+  version: LogicalVersion,
+  store: ObjectStore,
+  { name, job }: OpenJob,
+  part: number,
+): Promise<Extract<CopyPart, { kind: 'done' }> | 'busy' | 'gone'> {
   const id = partId(name, job.upload, part);
   const found = await world.ledger.getRecord(id);
   const known = found === null ? null : readCopyPart(found.value);
@@ -154,7 +199,8 @@ export async function closeJob(world: World, name: string, store: ObjectStore): 
   try {
     const found = await world.ledger.getRecord(jobId(name));
     const job = found === null ? null : readCopyJob(found.value);
-    for (const record of await world.ledger.listRecords({ prefix: partsPrefix(name), limit: PARTS_LISTED })) await world.ledger.swapRecord(record.id, record.rev, null);
+    for (const record of await world.ledger.listRecords({ prefix: partsPrefix(name), limit: PARTS_LISTED }))
+      await world.ledger.swapRecord(record.id, record.rev, null);
     if (found === null || job === null || 'closedAt' in job) return;
     await store.abortUpload(stageKey(name), job.upload);
     await store.delete(stageKey(name), { kind: 'always' });
@@ -177,6 +223,7 @@ export async function reapJobs(world: World, olderThanMs: number): Promise<void>
     const { item } = await world.ledger.get(job.key);
     const wanted = item?.frontier.includes(job.vid) === true && item.sites[job.site]?.vid !== job.vid;
     const store = world.stores[job.site];
-    if (!wanted && store !== undefined && job.createdAt < now - world.topology.limits.leaseMs) await closeJob(world, jobName(job.key, job.vid, job.site), store);
+    if (!wanted && store !== undefined && job.createdAt < now - world.topology.limits.leaseMs)
+      await closeJob(world, jobName(job.key, job.vid, job.site), store);
   }
 }

@@ -29,7 +29,11 @@ export async function readWhole(store: ObjectStore, key: string, phys: string, r
     sums.update(chunk);
     chunks.push(chunk);
   }
-  return { version, bytes: chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks), checksums: sums.result() };
+  return {
+    version,
+    bytes: chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks),
+    checksums: sums.result(),
+  };
 }
 
 /** The bytes of a version from whichever holder still has them; null when none could give them in this run. */
@@ -39,7 +43,13 @@ export async function readVersion(world: World, run: Run, version: LogicalVersio
     const whole = await fromHolder(run, version, source, () => readPinned(world, store, source));
     if (whole === null) continue;
     if (agrees(version, whole.checksums) || !world.rules['checked-read']) return whole;
-    world.report({ severity: 'alarm', what: 'corrupt-source', site: source.site, key: source.key, detail: `bytes of ${version.vid} do not match its checksums` });
+    world.report({
+      severity: 'alarm',
+      what: 'corrupt-source',
+      site: source.site,
+      key: source.key,
+      detail: `bytes of ${version.vid} do not match its checksums`,
+    });
     run.down.add(source.site);
   }
   return null;
@@ -54,7 +64,12 @@ export function sourcesOf(version: LogicalVersion, run: Run): readonly Source[] 
 }
 
 /** What a read tells about its holder: gone is recorded, down is remembered for this run. */
-export async function fromHolder<T>(run: Run, version: LogicalVersion, source: Source, read: () => Promise<T>): Promise<T | null> {
+export async function fromHolder<T>(
+  run: Run,
+  version: LogicalVersion,
+  source: Source,
+  read: () => Promise<T>,
+): Promise<T | null> {
   try {
     return await read();
   } catch (error) {

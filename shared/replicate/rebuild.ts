@@ -7,8 +7,8 @@ import { fault, isFault } from '../model/fault.ts';
 import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import type { SiteId } from '../model/site.ts';
-import { type Route, routeOf, siteOf } from '../model/topology.ts';
 import { readTombstone, TOMBSTONE_PREFIX } from '../model/tombstone.ts';
+import { type Route, routeOf, siteOf } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { readWhole } from './read.ts';
@@ -58,7 +58,8 @@ async function fill(world: World, { write }: { readonly write: boolean }): Promi
     if (item === null) continue;
     const siblings = item.frontier.map((vid) => item.versions[vid] as LogicalVersion);
     const differ = siblings.some((version) => !sameContent(version, siblings[0] as LogicalVersion));
-    if (differ) conflicts.push({ key, sites: Object.fromEntries(siblings.map(({ origin, vid }) => [origin.site, vid])) });
+    if (differ)
+      conflicts.push({ key, sites: Object.fromEntries(siblings.map(({ origin, vid }) => [origin.site, vid])) });
     else if (siblings[0]?.kind === 'object') {
       const lacking = route.sites.filter((site) => item.sites[site]?.vid == null).length;
       toCopy += lacking;
@@ -69,11 +70,20 @@ async function fill(world: World, { write }: { readonly write: boolean }): Promi
   return { keys: keys.length, equal, toCopy, conflicts, raced };
 }
 
-async function assembleKey(world: World, key: string, route: Route, tombstones: readonly LogicalVersion[]): Promise<KeyItem | null> {
+async function assembleKey(
+  world: World,
+  key: string,
+  route: Route,
+  tombstones: readonly LogicalVersion[],
+): Promise<KeyItem | null> {
   const { rules, topology } = world;
   const now = world.clock.now();
   const found = await Promise.all(route.sites.map((site) => standingAt(world, key, site)));
-  return assemble(key, found, tombstones, { now, rules, dotFloor: rules['clock-dots'] ? now + topology.limits.skewBoundMs : 0 });
+  return assemble(key, found, tombstones, {
+    now,
+    rules,
+    dotFloor: rules['clock-dots'] ? now + topology.limits.skewBoundMs : 0,
+  });
 }
 
 async function standingAt(world: World, key: string, site: SiteId): Promise<Standing> {
@@ -100,7 +110,8 @@ async function withChecksums(store: ObjectStore, version: SeenVersion['version']
 
 async function standingKeys(world: World): Promise<readonly string[]> {
   const keys = new Set<string>();
-  for (const { id } of world.topology.sites) for (const { key } of await listAll(storeOf(world, id), '')) if (!isReserved(key)) keys.add(key);
+  for (const { id } of world.topology.sites)
+    for (const { key } of await listAll(storeOf(world, id), '')) if (!isReserved(key)) keys.add(key);
   return [...keys];
 }
 
@@ -122,7 +133,10 @@ async function readTombstones(world: World): Promise<ReadonlyMap<string, readonl
   return found;
 }
 
-async function listAll(store: ObjectStore, prefix: string): Promise<ReadonlyArray<{ readonly key: string; readonly phys: string }>> {
+async function listAll(
+  store: ObjectStore,
+  prefix: string,
+): Promise<ReadonlyArray<{ readonly key: string; readonly phys: string }>> {
   const all: Array<{ key: string; phys: string }> = [];
   let after: string | undefined;
   do {

@@ -3,7 +3,6 @@
 import { type Decision, decide } from '../decide/decide.ts';
 import { type Look, sitesToLookAt } from '../decide/look.ts';
 import type { LedgerRead, Swap } from '../ledger/ledger.ts';
-import type { Fault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import type { ObjectChange } from '../model/object-change.ts';
@@ -15,14 +14,18 @@ import { askPolicy } from './ask.ts';
 import { keepLosers } from './keep.ts';
 import { observe } from './observe.ts';
 import { flushLog } from './outbox.ts';
-import { lookNext, openRun, type Run, recorded, seenBy } from './run.ts';
+import { acknowledgeOnce, lookNext, openRun, type Run, recorded, seenBy } from './run.ts';
 import { write } from './write.ts';
 
 /** Enough for every site to surprise us twice; what is still open then is due in the ledger. */
 const ROUNDS_MAX = 12;
 
 /** One notification. `acknowledge` is called once what it told is durable; the work may go on after that. */
-export async function replicate(world: World, change: ObjectChange, acknowledge: () => Promise<void>): Promise<Outcome> {
+export async function replicate(
+  world: World,
+  change: ObjectChange,
+  acknowledge: () => Promise<void>,
+): Promise<Outcome> {
   if (isReserved(change.key)) return skip('reserved', acknowledge);
   const read = await world.ledger.get(change.key);
   const route = routeOf(world.topology, read.item?.copyOf?.key ?? change.key);
@@ -42,22 +45,21 @@ export async function reconcile(
   acknowledge: () => Promise<void> = async () => {},
   first?: LedgerRead,
 ): Promise<Outcome> {
-  const run = openRun(world, key, route, sites);
-  if (!world.rules['ack-when-durable']) await acknowledge();
+  const run = openRun(world, key, route, sites, acknowledge);
+  if (!world.rules['ack-when-durable']) await acknowledgeOnce(run);
   let read = first ?? (await world.ledger.get(key));
   let looks: readonly Look[] | null = null;
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const now = world.clock.now();
-    if (looks === null || world.rules['ledger-first']) looks = await observe(world, run, sitesToLookAt(read.item, run.lookAt, run.worker, now), read);
-    if (run.unanswered.size > 0) return { kind: 'retry', fault: run.unanswered.values().next().value as Fault };
-
+    if (looks === null || world.rules['ledger-first'])
+      looks = await observe(world, run, sitesToLookAt(read.item, run.lookAt, run.worker, now), read);
     const decision = decide(read.item, key, seenBy(world, run, looks));
     const stored = decision.changed ? await store(world, decision, read) : 'done';
     if (stored !== 'done') {
       read = await world.ledger.get(key);
       continue;
     }
-    if (!run.acknowledged && world.rules['ack-when-durable']) await acknowledge();
+    if (run.unanswered.size === 0) await acknowledgeOnce(run);
     recorded(run);
     await flushLog(world, run, decision.item);
     if (isIdle(run, decision)) return ending(run, decision);
@@ -66,19 +68,25 @@ export async function reconcile(
     await askPolicy(world, run, decision);
     await write(world, run, decision);
     lookNext(run, decision);
-    read = { item: decision.item.rev + Number(decision.changed) === 0 ? null : { ...decision.item, rev: decision.item.rev + Number(decision.changed) }, epoch: read.epoch };
+    if (decision.changed) read = { item: { ...decision.item, rev: decision.item.rev + 1 }, epoch: read.epoch };
     looks = null;
   }
-  return { kind: 'later', reason: 'contended' };
+  return unanswered(run) ?? { kind: 'later', reason: 'contended' };
 }
 
-async function skip(reason: Extract<Outcome, { kind: 'skipped' }>['reason'], acknowledge: () => Promise<void>): Promise<Outcome> {
+async function skip(
+  reason: Extract<Outcome, { kind: 'skipped' }>['reason'],
+  acknowledge: () => Promise<void>,
+): Promise<Outcome> {
   await acknowledge();
   return { kind: 'skipped', reason };
 }
 
 function store(world: World, { item }: Decision, { epoch }: LedgerRead): Promise<Swap> {
-  return world.ledger.compareAndSet(world.rules['intent-first'] ? item : withoutIntents(item), { rev: item.rev, epoch });
+  return world.ledger.compareAndSet(world.rules['intent-first'] ? item : withoutIntents(item), {
+    rev: item.rev,
+    epoch,
+  });
 }
 
 function isIdle(run: Run, { writes, look, lookEverywhere, keep, ask, item }: Decision): boolean {
@@ -88,11 +96,22 @@ function isIdle(run: Run, { writes, look, lookEverywhere, keep, ask, item }: Dec
 }
 
 function ending(run: Run, { settled, item }: Decision): Outcome {
+  const missing = unanswered(run);
+  if (missing !== null) return missing;
   if (settled && item.outbox.length === 0) return { kind: 'done' };
   return { kind: 'later', reason: run.down.size > 0 ? 'site-down' : 'under-way' };
 }
 
+/** A site the change named could not be looked at: whatever else was done, the change must come again. */
+function unanswered({ unanswered: faults }: Run): Outcome | null {
+  for (const fault of faults.values()) return { kind: 'retry', fault };
+  return null;
+}
+
 /** What the rule intent-first forbids. */
 function withoutIntents(item: KeyItem): KeyItem {
-  return { ...item, sites: Object.fromEntries(Object.entries(item.sites).map(([site, state]) => [site, { ...state, intents: [] }])) };
+  return {
+    ...item,
+    sites: Object.fromEntries(Object.entries(item.sites).map(([site, state]) => [site, { ...state, intents: [] }])),
+  };
 }

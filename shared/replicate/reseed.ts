@@ -35,7 +35,8 @@ async function forget(world: World, site: SiteId, key: string): Promise<boolean>
   const next = copyItem(item);
   const state = stateOf(next, site);
   Object.assign(state, { phys: ABSENT, token: null, body: '', vid: null, wid: null, seen: [], evicted: false });
-  for (const version of Object.values(next.versions)) if (version.holders[site]?.key === undefined) delete version.holders[site];
+  for (const version of Object.values(next.versions))
+    if (version.holders[site]?.key === undefined) delete version.holders[site];
   next.due = world.clock.now();
   return (await world.ledger.compareAndSet(next, { rev: next.rev, epoch })) === 'done';
 }

@@ -31,15 +31,24 @@ export interface Run {
   customAnswer: CustomAnswer | null;
   /** Sites that failed us: looked at again only when told to, not written to in this run. */
   readonly down: Set<SiteId>;
-  /** Sites the change named that could not be looked at: then the change is not recorded. */
+  /** The sites the change named. */
+  readonly named: ReadonlySet<SiteId>;
+  /** Those of them that could not be looked at: then the change is not recorded. */
   readonly unanswered: Map<SiteId, Fault>;
   lookedEverywhere: boolean;
+  readonly acknowledge: () => Promise<void>;
   acknowledged: boolean;
   /** How often keeping losers or asking a policy may still fail in this run. */
   patience: number;
 }
 
-export function openRun(world: World, key: string, route: Route, sites: readonly SiteId[]): Run {
+export function openRun(
+  world: World,
+  key: string,
+  route: Route,
+  sites: readonly SiteId[],
+  acknowledge: () => Promise<void>,
+): Run {
   return {
     worker: world.random.id(),
     key,
@@ -52,8 +61,10 @@ export function openRun(world: World, key: string, route: Route, sites: readonly
     kept: new Set(),
     customAnswer: null,
     down: new Set(),
+    named: new Set(sites),
     unanswered: new Map(),
     lookedEverywhere: false,
+    acknowledge,
     acknowledged: false,
     patience: 3,
   };
@@ -79,12 +90,17 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
   };
 }
 
+export async function acknowledgeOnce(run: Run): Promise<void> {
+  if (run.acknowledged) return;
+  run.acknowledged = true;
+  await run.acknowledge();
+}
+
 /** What was learned is in the ledger now. */
 export function recorded(run: Run): void {
   run.lookAt.clear();
   run.answers.length = 0;
   run.gone.length = 0;
-  run.acknowledged = true;
 }
 
 /** Where the decision wants to look before the next one. */

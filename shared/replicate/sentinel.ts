@@ -8,13 +8,18 @@ export const SENTINEL_KEY = '.triplicate/sentinel';
 
 export async function plantSentinel(world: World, site: SiteId): Promise<void> {
   const body = new TextEncoder().encode(sentinelText(world, site));
-  await store(world, site).put(SENTINEL_KEY, body, { condition: { kind: 'always' }, metadata: { headers: { contentType: 'application/json' }, user: sentinelFields(world, site) } });
+  await store(world, site).put(SENTINEL_KEY, body, {
+    condition: { kind: 'always' },
+    metadata: { headers: { contentType: 'application/json' }, user: sentinelFields(world, site) },
+  });
 }
 
 export async function hasSentinel(world: World, site: SiteId): Promise<boolean> {
   const found = await store(world, site).head(SENTINEL_KEY);
   const fields = sentinelFields(world, site);
-  return found !== null && found.metadata.user.namespace === fields.namespace && found.metadata.user.site === fields.site;
+  return (
+    found !== null && found.metadata.user.namespace === fields.namespace && found.metadata.user.site === fields.site
+  );
 }
 
 function sentinelFields(world: World, site: SiteId): { readonly namespace: string; readonly site: string } {
@@ -22,7 +27,10 @@ function sentinelFields(world: World, site: SiteId): { readonly namespace: strin
 }
 
 function sentinelText(world: World, site: SiteId): string {
-  return JSON.stringify({ purpose: 'Proves that this is the bucket Triplicate replicates. Do not delete.', ...sentinelFields(world, site) });
+  return JSON.stringify({
+    purpose: 'Proves that this is the bucket Triplicate replicates. Do not delete.',
+    ...sentinelFields(world, site),
+  });
 }
 
 function store(world: World, site: SiteId): ObjectStore {

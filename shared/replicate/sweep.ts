@@ -1,10 +1,10 @@
 /** Goes on with what was left: keys that are due, copies that were abandoned, tombstones that may be forgotten. */
 
-import { routeFor } from './route.ts';
 import { isFault } from '../model/fault.ts';
+import type { World } from '../world/world.ts';
 import { reapJobs } from './parts.ts';
 import { reconcile } from './replicate.ts';
-import type { World } from '../world/world.ts';
+import { routeFor } from './route.ts';
 
 const JOB_KEPT_MS = 48 * 3_600_000;
 
@@ -31,7 +31,8 @@ export async function sweep(world: World, limit: number): Promise<Swept> {
     } catch (error) {
       if (!isFault(error)) throw error;
       failed += 1;
-      if (error.kind === 'invalid') world.report({ severity: 'alarm', what: 'refused-row', key, detail: error.message });
+      if (error.kind === 'invalid')
+        world.report({ severity: 'alarm', what: 'refused-row', key, detail: error.message });
     }
   }
   await reapJobs(world, JOB_KEPT_MS);

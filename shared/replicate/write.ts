@@ -1,12 +1,12 @@
 /** Carries out the writes a decision announced: one read of the source, every write conditional and marked. */
 
 import type { Decision } from '../decide/decide.ts';
+import type { Checksums } from '../model/crc.ts';
 import { isFault } from '../model/fault.ts';
 import type { Intent, LogicalVersion } from '../model/key-item.ts';
 import { writeMarker } from '../model/marker.ts';
 import { metaDigest } from '../model/metadata.ts';
 import type { ObjectMetadata, ObjectVersion } from '../model/object.ts';
-import type { Checksums } from '../model/crc.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore, PutOptions, WriteCondition } from '../store/store.ts';
 import type { World } from '../world/world.ts';
@@ -23,7 +23,8 @@ export interface Target {
 export async function write(world: World, run: Run, { winner, writes }: Decision): Promise<void> {
   if (winner === null || writes.length === 0) return;
   if (winner.kind === 'tombstone') await Promise.all(writes.map((target) => remove(world, run, target)));
-  else if (winner.sizeBytes > world.topology.limits.stageOverBytes) await Promise.all(writes.map((target) => copyByParts(world, run, winner, target)));
+  else if (winner.sizeBytes > world.topology.limits.stageOverBytes)
+    await Promise.all(writes.map((target) => copyByParts(world, run, winner, target)));
   else await copyWhole(world, run, winner, writes);
 }
 
@@ -37,7 +38,9 @@ async function copyWhole(world: World, run: Run, version: LogicalVersion, target
   const { metadata } = whole.version;
   await Promise.all(
     targets.map((target) =>
-      attempt(world, run, target, (store) => store.put(run.key, bytes, putOptions(world, run.key, version, target, metadata, checksums))),
+      attempt(world, run, target, (store) =>
+        store.put(run.key, bytes, putOptions(world, run.key, version, target, metadata, checksums)),
+      ),
     ),
   );
 }
@@ -51,7 +54,12 @@ async function remove(world: World, run: Run, target: Target): Promise<void> {
 }
 
 /** One conditional write, and what its answer means: done, not done, or nobody knows. */
-export async function attempt(world: World, run: Run, { site, intent }: Target, act: (store: ObjectStore) => Promise<ObjectVersion>): Promise<'done' | 'not-done' | 'unknown'> {
+export async function attempt(
+  world: World,
+  run: Run,
+  { site, intent }: Target,
+  act: (store: ObjectStore) => Promise<ObjectVersion>,
+): Promise<'done' | 'not-done' | 'unknown'> {
   const store = world.stores[site] as ObjectStore;
   try {
     const version = await act(store);
@@ -81,7 +89,11 @@ export function putOptions(
   const { dot, vv, hlc, origin, sizeBytes } = version;
   const digest = metaDigest(metadata);
   const context = { namespace: world.topology.namespace, key };
-  const marker = writeMarker({ site, wid: intent.wid, dot, vv, hlc, origin, crc32c, crc64nvme, sizeBytes, metaDigest: digest }, context, world.macKeys);
+  const marker = writeMarker(
+    { site, wid: intent.wid, dot, vv, hlc, origin, crc32c, crc64nvme, sizeBytes, metaDigest: digest },
+    context,
+    world.macKeys,
+  );
   return { condition: conditionOf(world, intent), metadata, marker, checksums: { crc32c, crc64nvme } };
 }
 

@@ -287,5 +287,8 @@ function rank(unit: number): number {
 
 export function digestOf({ metadata, marker }: Described): string {
   const digest = createHash('md5').update(metaDigest(metadata));
-  return digest.update(marker ?? '').digest('base64url').slice(0, 12);
+  return digest
+    .update(marker ?? '')
+    .digest('base64url')
+    .slice(0, 12);
 }

@@ -351,10 +351,10 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
       return at('putPart', key, () => uploads.keep(nameOf(key), upload, part, bytes));
     },
 
-    async completeUpload(key, upload, receipts, metadata) {
+    async completeUpload(key, upload, receipts) {
       return at('completeUpload', key, () => {
         const name = nameOf(key);
-        const described = describe(rules, metadata, undefined);
+        const described = { metadata: NO_METADATA, marker: undefined };
         const parts = uploads.find(name, upload, receipts);
         uploads.end(name, upload);
         return write(name, joinContents(parts), described, 'complete', () => partsEtagOf(parts));

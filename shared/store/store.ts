@@ -94,16 +94,11 @@ export interface ObjectStore {
     options: PutOptions,
   ): Promise<ObjectVersion>;
 
-  /** An upload by parts. It is unconditional: aim it at a stage key and publish with `copy`. */
+  /** An upload by parts, unconditional and without metadata: aim it at a stage key and publish with `copy`. */
   createUpload(key: string): Promise<string>;
   /** Idempotent by part number (from 1); a repeated part replaces the earlier one. */
   putPart(key: string, upload: string, part: number, bytes: Uint8Array): Promise<PartReceipt>;
-  completeUpload(
-    key: string,
-    upload: string,
-    parts: readonly PartReceipt[],
-    metadata: ObjectMetadata,
-  ): Promise<ObjectVersion>;
+  completeUpload(key: string, upload: string, parts: readonly PartReceipt[]): Promise<ObjectVersion>;
   /** No error when the upload is gone. */
   abortUpload(key: string, upload: string): Promise<void>;
 }

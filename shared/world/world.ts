@@ -51,7 +51,15 @@ export type CustomResolver = (
 /** What a person should hear of. */
 export interface Notice {
   readonly severity: 'info' | 'warning' | 'alarm';
-  readonly what: 'site-down' | 'site-suspect' | 'brake' | 'corrupt-source' | 'unresolved' | 'quarantined' | 'siblings' | 'refused-row';
+  readonly what:
+    | 'site-down'
+    | 'site-suspect'
+    | 'brake'
+    | 'corrupt-source'
+    | 'unresolved'
+    | 'quarantined'
+    | 'siblings'
+    | 'refused-row';
   readonly site?: SiteId;
   readonly key?: string;
   readonly detail: string;

@@ -96,9 +96,8 @@ export async function uploadWhole(
   store: ObjectStore,
   key: string,
   body: string,
-  metadata = PLAIN,
 ): Promise<ObjectVersion> {
   const upload = await store.createUpload(key);
   const part = await store.putPart(key, upload, 1, encode(body));
-  return store.completeUpload(key, upload, [part], metadata);
+  return store.completeUpload(key, upload, [part]);
 }

@@ -11,7 +11,7 @@ import type { KeyItem, LogicalVersion, SiteState } from '#shared/model/key-item.
 import type { LogEntry } from '#shared/model/log-entry.ts';
 import { type MacKeys, writeMarker } from '#shared/model/marker.ts';
 import { metaDigest } from '#shared/model/metadata.ts';
-import type { ObjectMetadata, ObjectVersion } from '#shared/model/object.ts';
+import { ABSENT, type ObjectMetadata, type ObjectVersion } from '#shared/model/object.ts';
 import type { Site, SiteId } from '#shared/model/site.ts';
 import type { ConflictPolicy, DeletePolicy, Limits, Route, Topology } from '#shared/model/topology.ts';
 import { DEFAULT_LIMITS } from '#shared/model/topology.ts';
@@ -49,8 +49,8 @@ export interface Bench {
   readonly log: Map<string, LogEntry>;
   /** Writes that cannot happen any more, as a run would know it. */
   readonly spent: Set<string>;
-  /** Which version each write id was made for. */
-  readonly written: Map<string, string>;
+  /** Which version each write of ours brought, by site and physical version. */
+  readonly ours: Map<string, string>;
 
   put(site: SiteId, text: string, note?: string): ObjectVersion;
   delete(site: SiteId): void;
@@ -86,7 +86,7 @@ export function openBench(options: BenchOptions): Bench {
     route,
     log: new Map(),
     spent: new Set(),
-    written: new Map(),
+    ours: new Map(),
 
     put: (site, text, note = 'plain') => bucket(site).clientPut(KEY, bytesOf(text), { metadata: noted(note) }),
     delete: (site) => void bucket(site).clientDelete(KEY),
@@ -126,12 +126,12 @@ export function openBench(options: BenchOptions): Bench {
     async carryOut({ winner, writes }, only = ids) {
       for (const { site, intent } of writes) {
         if (winner === null || !only.includes(site)) continue;
-        bench.written.set(intent.wid, intent.vid);
         const condition: WriteCondition =
           intent.baseToken === null ? { kind: 'if-absent' } : { kind: 'if-token', token: intent.baseToken };
         try {
           if (winner.kind === 'tombstone') await bucket(site).delete(KEY, condition);
           else await copyTo(site, winner, intent.wid, condition);
+          bench.ours.set(`${site} ${await physAt(bench, site)}`, intent.vid);
           // Where the token covers bytes alone an answer proves nothing: the next look tells what the write replaced.
           if (!bucket(site).capabilities.exactToken) bench.spent.add(intent.wid);
         } catch (error) {
@@ -206,6 +206,30 @@ export function openBench(options: BenchOptions): Bench {
   return bench;
 }
 
+/** Two sites: a, where nothing is odd, and b, which is looked at. */
+export function openPair(b: MemoryFlavour | BenchSite): Bench {
+  return openBench({ sites: { a: 'gcs', b } });
+}
+
+/** What a client wrote at a stands at b too, as our replica, and all is known. */
+export async function replicated(b: MemoryFlavour | BenchSite): Promise<Bench> {
+  const bench = openPair(b);
+  bench.put('a', 'one');
+  await bench.settle();
+  bench.now += 10_000;
+  return bench;
+}
+
+/** What the ledger says stands there. */
+export function knownAt(bench: Bench, site: SiteId): LogicalVersion {
+  return bench.item?.versions[stateAt(bench.item, site).vid ?? ''] as LogicalVersion;
+}
+
+/** What the bucket shows last: what stands there, or its deletion. */
+export async function physAt(bench: Bench, site: SiteId): Promise<string> {
+  return (await (bench.buckets[site] as MemoryStore).versions(KEY)).at(-1)?.phys ?? ABSENT;
+}
+
 /** The state of a site that must be known. */
 export function stateAt(item: KeyItem | null, site: SiteId): SiteState {
   const state = item?.sites[site];
@@ -216,6 +240,18 @@ export function stateAt(item: KeyItem | null, site: SiteId): SiteState {
 /** The versions an item has beyond those of another, in the order in which they were added. */
 export function newVersions(before: KeyItem | null, after: KeyItem): LogicalVersion[] {
   return Object.values(after.versions).filter(({ vid }) => before?.versions[vid] === undefined);
+}
+
+export function causes(bench: Bench, after: KeyItem): string[] {
+  return newVersions(bench.item, after).map(({ origin, kind }) => `${origin.cause} of ${kind}`);
+}
+
+/** The one version an item has beyond the bench's. */
+export function added(bench: Bench, after: KeyItem): LogicalVersion {
+  const [version, ...others] = newVersions(bench.item, after);
+  if (version === undefined || others.length > 0)
+    throw new Error(`expected one new version, got: ${causes(bench, after).join(', ')}`);
+  return version;
 }
 
 export function bytesOf(text: string): Uint8Array {

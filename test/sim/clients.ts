@@ -11,7 +11,17 @@ import type { Stage } from './ports.ts';
 
 type Operation = 'put' | 'delete' | 'patch' | 'restore' | 'purge' | 'expire' | 'touch' | 'copyOverOther' | 'deleteAll';
 
-const OPERATIONS: readonly Operation[] = ['put', 'delete', 'patch', 'restore', 'purge', 'expire', 'touch', 'copyOverOther', 'deleteAll'];
+const OPERATIONS: readonly Operation[] = [
+  'put',
+  'delete',
+  'patch',
+  'restore',
+  'purge',
+  'expire',
+  'touch',
+  'copyOverOther',
+  'deleteAll',
+];
 const WORDS = ['x', 'y', 'zz', 'a longer text of more than one part', 'another long text, also by parts'] as const;
 
 /** One operation of one client; nothing when it makes no sense there. */
@@ -24,7 +34,9 @@ export async function clientAct(stage: Stage): Promise<void> {
   const operation = drawOperation(stage);
   const acts: Record<Operation, () => Promise<string | null>> = {
     put: async () => {
-      bucket.raw.clientPut(nativeKey(bucket, key), textBytes(stage), { metadata: nativeMetadata(bucket, drawMetadata(stage)) });
+      bucket.raw.clientPut(nativeKey(bucket, key), textBytes(stage), {
+        metadata: nativeMetadata(bucket, drawMetadata(stage)),
+      });
       return 'put';
     },
     delete: async () => {
@@ -50,7 +62,10 @@ export async function clientAct(stage: Stage): Promise<void> {
     if (done === null) return;
     const actor: Actor = operation === 'expire' ? 'lifecycle' : 'client';
     await stage.ghost.changed(stage.step, bucket, key, actor, done);
-    stage.trace(null, () => `CLIENT ${bucket.id} ${done} ${key} -> ${stage.ghost.contentAt(bucket.id, key) ?? 'nothing'}`);
+    stage.trace(
+      null,
+      () => `CLIENT ${bucket.id} ${done} ${key} -> ${stage.ghost.contentAt(bucket.id, key) ?? 'nothing'}`,
+    );
   } catch (error) {
     if (!isFault(error)) throw error;
   }
@@ -58,7 +73,11 @@ export async function clientAct(stage: Stage): Promise<void> {
 
 /** Copies an older version over the current one, as people undo: the old marker travels along. */
 async function restoreOld(stage: Stage, { raw, store, id }: Bucket, key: string): Promise<string | null> {
-  const kept = new Set(stage.history.stood.filter((it) => it.site === id && it.key === key && it.phys !== null).map((it) => it.phys as string));
+  const kept = new Set(
+    stage.history.stood
+      .filter((it) => it.site === id && it.key === key && it.phys !== null)
+      .map((it) => it.phys as string),
+  );
   const readable: ObjectVersion[] = [];
   for (const phys of kept) {
     const read = await store.get(key, phys).catch(() => null);

@@ -66,9 +66,11 @@ export function openGhost(history: History): Ghost {
       const content = head === null ? null : await contentOf(store, head);
       if (head !== null && content !== null) contents.set(physAt(id, key, head.phys), content);
       if (isReserved(key)) return;
-      const read = head?.marker === undefined ? null : readMarker(head.marker, { namespace: NAMESPACE, key, site: id }, MAC_KEYS);
+      const read =
+        head?.marker === undefined ? null : readMarker(head.marker, { namespace: NAMESPACE, key, site: id }, MAC_KEYS);
       const marker = read?.kind === 'authentic' ? read.marker : null;
-      const newest = head === null && store.capabilities.history === 'chain' ? (await store.versions(key)).at(-1) : undefined;
+      const newest =
+        head === null && store.capabilities.history === 'chain' ? (await store.versions(key)).at(-1) : undefined;
       const over = history.now.get(at(id, key)) ?? -1;
       history.stood.push({
         step,
@@ -91,12 +93,14 @@ export function openGhost(history: History): Ghost {
       for (const vid in item.versions) if (!births.has(`${item.key}\n${vid}`)) bear(step, by, item.key, item, vid);
       const heads = item.frontier.map((vid) => item.versions[vid]?.vv ?? {});
       for (const { vid, dot } of Object.values(item.versions)) {
-        if (!item.frontier.includes(vid) && heads.some((vv) => contains(vv, dot))) history.dominated.add(`${item.key}\n${vid}`);
+        if (!item.frontier.includes(vid) && heads.some((vv) => contains(vv, dot)))
+          history.dominated.add(`${item.key}\n${vid}`);
       }
       for (const [site, state] of Object.entries(item.sites)) {
         if (before?.sites[site]?.phys === state.phys && before.sites[site]?.vid === state.vid) continue;
         const { vid } = state;
-        if (vid !== null && item.versions[vid]?.kind === 'tombstone') history.absences.push({ site, key: item.key, step });
+        if (vid !== null && item.versions[vid]?.kind === 'tombstone')
+          history.absences.push({ site, key: item.key, step });
         history.bound.set(physAt(site, item.key, state.phys), { vid: state.vid, wid: state.wid, step });
       }
       for (const entry of item.outbox) {
@@ -104,7 +108,13 @@ export function openGhost(history: History): Ghost {
         told.add(`${item.key}\n${entry.id}`);
         const loser = item.versions[entry.vid ?? ''] ?? births.get(`${item.key}\n${entry.vid}`)?.version;
         const winner = item.versions[entry.by ?? ''];
-        if (loser && winner) history.superseded.push({ step, key: item.key, loser: structuredCloneOf(loser), winner: structuredCloneOf(winner) });
+        if (loser && winner)
+          history.superseded.push({
+            step,
+            key: item.key,
+            loser: structuredCloneOf(loser),
+            winner: structuredCloneOf(winner),
+          });
       }
     },
 

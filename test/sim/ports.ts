@@ -3,8 +3,8 @@
 import type { Rules } from '#shared/decide/rules.ts';
 import type { Ledger } from '#shared/ledger/ledger.ts';
 import { type Fault, fault } from '#shared/model/fault.ts';
-import { isReserved } from '#shared/model/key-map.ts';
 import type { KeyItem } from '#shared/model/key-item.ts';
+import { isReserved } from '#shared/model/key-map.ts';
 import type { Topology } from '#shared/model/topology.ts';
 import type { Queue } from '#shared/queue/queue.ts';
 import type { ObjectRead, ObjectStore } from '#shared/store/store.ts';
@@ -50,7 +50,8 @@ export function openWorldFor(stage: Stage, task: Task): World {
     macKeys: MAC_KEYS,
     resolvers: RESOLVERS,
     rules: stage.rules,
-    report: ({ severity, what, site, key, detail }) => stage.trace(task, () => `REPORT ${severity} ${what} ${site ?? ''} ${key ?? ''}: ${detail}`),
+    report: ({ severity, what, site, key, detail }) =>
+      stage.trace(task, () => `REPORT ${severity} ${what} ${site ?? ''} ${key ?? ''}: ${detail}`),
   };
 }
 
@@ -72,17 +73,31 @@ function openStore(stage: Stage, task: Task, bucket: Bucket): ObjectStore {
     capabilities: store.capabilities,
     head: (key) => read(`head ${key}`, () => store.head(key)),
     versions: (key) => read(`versions ${key}`, () => store.versions(key)),
-    get: (key, phys, range) => read(`get ${key} ${phys}${range ? ` ${range.start}-${range.end}` : ''}`, async () => tampered(stage, await store.get(key, phys, range))),
+    get: (key, phys, range) =>
+      read(`get ${key} ${phys}${range ? ` ${range.start}-${range.end}` : ''}`, async () =>
+        tampered(stage, await store.get(key, phys, range)),
+      ),
     list: (query) => read(`list ${query.prefix}`, () => store.list(query)),
     put: (key, body, options) => {
       if (options.marker !== undefined) stage.history.markers.push({ step: stage.step, bytes: options.marker.length });
-      return write(`put ${key} ${describe(options.condition)}`, key, options.condition.kind === 'always' ? 'write' : 'conditional-write', () => store.put(key, body, options));
+      return write(
+        `put ${key} ${describe(options.condition)}`,
+        key,
+        options.condition.kind === 'always' ? 'write' : 'conditional-write',
+        () => store.put(key, body, options),
+      );
     },
-    delete: (key, condition) => write(`delete ${key} ${describe(condition)}`, key, 'conditional-write', () => store.delete(key, condition)),
-    copy: (source, key, options) => write(`publish ${source.key} as ${key} ${describe(options.condition)}`, key, 'conditional-write', () => store.copy(source, key, options)),
+    delete: (key, condition) =>
+      write(`delete ${key} ${describe(condition)}`, key, 'conditional-write', () => store.delete(key, condition)),
+    copy: (source, key, options) =>
+      write(`publish ${source.key} as ${key} ${describe(options.condition)}`, key, 'conditional-write', () =>
+        store.copy(source, key, options),
+      ),
     createUpload: (key) => read(`createUpload ${key}`, () => store.createUpload(key)),
-    putPart: (key, upload, part, bytes) => read(`putPart ${key} ${part}`, () => store.putPart(key, upload, part, bytes)),
-    completeUpload: (key, upload, parts, metadata) => write(`completeUpload ${key}`, key, 'write', () => store.completeUpload(key, upload, parts, metadata)),
+    putPart: (key, upload, part, bytes) =>
+      read(`putPart ${key} ${part}`, () => store.putPart(key, upload, part, bytes)),
+    completeUpload: (key, upload, parts) =>
+      write(`completeUpload ${key}`, key, 'write', () => store.completeUpload(key, upload, parts)),
     abortUpload: (key, upload) => read(`abortUpload ${key}`, () => store.abortUpload(key, upload)),
   };
 }
@@ -110,7 +125,8 @@ function openLedger(stage: Stage, task: Task): Ledger {
     listRecords: (query) => read('listRecords', () => mine.listRecords(query)),
     advanceEpoch: (from, to) => write(`advanceEpoch ${from} ${to}`, () => mine.advanceEpoch(from, to)),
     appendLog: (entry) => write(`appendLog ${entry.key} ${entry.id}`, () => mine.appendLog(entry)),
-    swapRecord: (id, rev, value) => write(`swapRecord ${id.slice(0, 24)} ${rev}`, () => mine.swapRecord(id, rev, value)),
+    swapRecord: (id, rev, value) =>
+      write(`swapRecord ${id.slice(0, 24)} ${rev}`, () => mine.swapRecord(id, rev, value)),
     compareAndSet: (item, { rev, epoch: claimedEpoch }) => {
       const { key } = item;
       return write(`compareAndSet ${key} rev ${rev}`, async () => {
@@ -155,7 +171,14 @@ function openQueue(stage: Stage, task: Task): Queue {
         if (settlement.kind === 'done' && message !== undefined) {
           const { site, key, phys } = JSON.parse(message.body);
           const { item } = await stage.ledger.get(key);
-          stage.history.acknowledged.push({ step: stage.step, receivedAt: message.step, site, key, hintedPhys: phys, item });
+          stage.history.acknowledged.push({
+            step: stage.step,
+            receivedAt: message.step,
+            site,
+            key,
+            hintedPhys: phys,
+            item,
+          });
         }
         return stage.queue.settle(receipt, settlement);
       }),
@@ -168,7 +191,14 @@ function openQueue(stage: Stage, task: Task): Queue {
 }
 
 /** One call: scheduled, then perhaps refused, perhaps done with its answer lost. */
-function guarded<T>(stage: Stage, task: Task, place: string, label: string, kind: Effect, effect: () => Promise<T>): Promise<T> {
+function guarded<T>(
+  stage: Stage,
+  task: Task,
+  place: string,
+  label: string,
+  kind: Effect,
+  effect: () => Promise<T>,
+): Promise<T> {
   return stage.scheduler.call(task, label, async () => {
     const refused = faultBefore(stage, place, kind);
     if (refused !== null) {
@@ -199,7 +229,8 @@ function faultBefore({ down, chance, calm, history }: Stage, place: string, kind
     const which = chance.pick(['throttled', 'unavailable', 'timeout'] as const);
     return fault(which, `${place}: ${which}`, { op: place });
   }
-  if (kind === 'conditional-write' && chance.hit(faults.conflict)) return fault('conflict', `${place}: somebody else is writing`, { op: place });
+  if (kind === 'conditional-write' && chance.hit(faults.conflict))
+    return fault('conflict', `${place}: somebody else is writing`, { op: place });
   return null;
 }
 
@@ -220,7 +251,11 @@ const RESOLVERS: Readonly<Record<string, CustomResolver>> = {
   },
   'merge-lines': (siblings) => {
     const texts = siblings.map(({ bytes }) => Buffer.from(bytes).toString('latin1')).sort();
-    return { kind: 'merge', bytes: Buffer.from(texts.join('+').slice(0, 60), 'latin1'), metadata: siblings[0]?.metadata ?? { headers: {}, user: {} } };
+    return {
+      kind: 'merge',
+      bytes: Buffer.from(texts.join('+').slice(0, 60), 'latin1'),
+      metadata: siblings[0]?.metadata ?? { headers: {}, user: {} },
+    };
   },
   refuse: () => ({ kind: 'defer', reason: 'this policy never decides' }),
 };

@@ -52,7 +52,13 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   await comeToRest(stage);
   const ending = await endingOf(stage);
   const violations = [...ownFailures(stage), ...checkers.flatMap((check) => check(stage.history, ending))];
-  return { seed, violations, history: stage.history, steps: stage.step, digest: `${stage.step}:${stage.now}:${stage.history.stood.length}:${[...ending.contents.values()].join('/')}` };
+  return {
+    seed,
+    violations,
+    history: stage.history,
+    steps: stage.step,
+    digest: `${stage.step}:${stage.now}:${stage.history.stood.length}:${[...ending.contents.values()].join('/')}`,
+  };
 }
 
 interface RunningStage extends Stage {
@@ -69,7 +75,10 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
   const ghost = openGhost(history);
   const say = options.trace;
   const trace = (task: Task | null, text: () => string) => {
-    if (say !== undefined) say(`${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${(task === null ? '-' : `${task.name}#${task.id}`).padEnd(12)} ${text()}`);
+    if (say !== undefined)
+      say(
+        `${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${(task === null ? '-' : `${task.name}#${task.id}`).padEnd(12)} ${text()}`,
+      );
   };
   const stage: RunningStage = {
     chance,
@@ -96,7 +105,14 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
 
 function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => RunningStage): Bucket {
   let id = 0;
-  const raw = openMemoryStore({ site: site.id, flavour, versioned, now: () => stage().now + skewMs, nextId: () => `${site.id}${++id}`, partBytesMin: 1 });
+  const raw = openMemoryStore({
+    site: site.id,
+    flavour,
+    versioned,
+    now: () => stage().now + skewMs,
+    nextId: () => `${site.id}${++id}`,
+    partBytesMin: 1,
+  });
   const bucket: Bucket = { id: site.id, raw, store: withCanonicalNames(raw, site.cloud) };
   raw.onEvent((event) => notify(stage(), bucket, event));
   return bucket;
@@ -106,7 +122,12 @@ function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => 
 function notify(stage: RunningStage, { id, store }: Bucket, event: StoreEvent): void {
   const key = fromNativeKey(store.capabilities.cloud, event.key);
   if (key === null || isReserved(key) || stage.muted) return;
-  const body = toObjectChangeText({ site: id, key, kind: event.kind, ...(event.phys === undefined ? {} : { phys: event.phys }) });
+  const body = toObjectChangeText({
+    site: id,
+    key,
+    kind: event.kind,
+    ...(event.phys === undefined ? {} : { phys: event.phys }),
+  });
   stage.sent.push(body);
   if (stage.calm) return void stage.queue.send(body);
   const { loseEvent, repeatEvent, delayEvent } = stage.history.scenario.faults;
@@ -119,7 +140,10 @@ function notify(stage: RunningStage, { id, store }: Bucket, event: StoreEvent): 
 }
 
 async function plantSentinels(stage: RunningStage): Promise<void> {
-  const world: World = { ...openWorldFor(stage, { id: 0, name: 'setup', skewMs: 0, asleepUntil: 0, state: 'running' }), stores: Object.fromEntries(stage.buckets.map(({ id, store }) => [id, store])) };
+  const world: World = {
+    ...openWorldFor(stage, { id: 0, name: 'setup', skewMs: 0, asleepUntil: 0, state: 'running' }),
+    stores: Object.fromEntries(stage.buckets.map(({ id, store }) => [id, store])),
+  };
   for (const { id } of stage.buckets) await plantSentinel(world, id);
 }
 
@@ -172,13 +196,19 @@ function fateOf(stage: RunningStage, task: Task): Fate {
 function startWork(stage: RunningStage): void {
   const what = stage.chance.unit();
   const skewMs = stage.chance.int(-stage.history.scenario.workerSkewMs, stage.history.scenario.workerSkewMs);
-  if (what < 0.8) start(stage, 'worker', skewMs, (world) => consume(world, { max: stage.chance.int(1, 3), visibilityMs: 30_000 }));
+  if (what < 0.8)
+    start(stage, 'worker', skewMs, (world) => consume(world, { max: stage.chance.int(1, 3), visibilityMs: 30_000 }));
   else if (what < 0.92) start(stage, 'sweep', skewMs, (world) => sweep(world, 10));
   else if (what < 0.97) start(stage, 'pass', skewMs, (world, task) => passWith(stage, world, task, false));
   else start(stage, 'collect', skewMs, (world) => collectAll(stage, world));
 }
 
-function start(stage: RunningStage, name: string, skewMs: number, work: (world: World, task: Task) => Promise<unknown>): Task {
+function start(
+  stage: RunningStage,
+  name: string,
+  skewMs: number,
+  work: (world: World, task: Task) => Promise<unknown>,
+): Task {
   return stage.scheduler.start(name, skewMs, async (task) => {
     try {
       await work(openWorldFor(stage, task), task);
@@ -194,7 +224,13 @@ async function passWith(stage: RunningStage, world: World, task: Task, confirmed
   const report = await antiEntropy(world, { confirmDeletions: confirmed });
   const keys = report.kind === 'finished' ? report.keys : 0;
   const { deletionCap, deletionShare } = stage.topology.limits;
-  stage.history.passes.push({ by: task.id, from, to: stage.step, confirmed, cap: Math.max(deletionCap, Math.floor(keys * deletionShare)) });
+  stage.history.passes.push({
+    by: task.id,
+    from,
+    to: stage.step,
+    confirmed,
+    cap: Math.max(deletionCap, Math.floor(keys * deletionShare)),
+  });
   return report.kind === 'finished' && report.differing === 0;
 }
 
@@ -244,7 +280,8 @@ async function emptyBucket(stage: RunningStage): Promise<void> {
   bucket.raw.empty();
   stage.history.disasters.push({ step: stage.step, site: bucket.id });
   stage.trace(null, () => `${bucket.id} EMPTIED`);
-  for (const key of stage.history.scenario.keys) await stage.ghost.changed(stage.step, bucket, key, 'disaster', 'emptied');
+  for (const key of stage.history.scenario.keys)
+    await stage.ghost.changed(stage.step, bucket, key, 'disaster', 'emptied');
 }
 
 /** Everything heals; then sweeps and passes until nothing changes any more, and every event once more. */
@@ -293,14 +330,21 @@ async function replay(stage: RunningStage): Promise<void> {
   });
   await drain(stage);
   const after = await fingerprint(stage);
-  for (const [name, text] of before) if (after.get(name) !== text) history.replayChanged.push(`${name}: ${difference(text, after.get(name) ?? 'nothing')}`);
+  for (const [name, text] of before)
+    if (after.get(name) !== text)
+      history.replayChanged.push(`${name}: ${difference(text, after.get(name) ?? 'nothing')}`);
 }
 
 /** What an item says of versions and sites; not how often it was stored, nor which of several absences was seen last. */
 function meaningOf(item: KeyItem | null): string {
   if (item === null) return 'none';
   const { dots, frontier, versions, sites, unresolved, outbox, due } = item;
-  const stands = Object.entries(sites).map(([site, { vid, evicted, quarantined }]) => [site, vid, evicted, quarantined]);
+  const stands = Object.entries(sites).map(([site, { vid, evicted, quarantined }]) => [
+    site,
+    vid,
+    evicted,
+    quarantined,
+  ]);
   const past = frontier.map((vid) => versions[vid]?.vv);
   return JSON.stringify({ dots, frontier, past, stands, unresolved, outbox, due });
 }
@@ -314,9 +358,11 @@ function difference(a: string, b: string): string {
 
 async function fingerprint(stage: RunningStage): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
-  for (const key of await stage.ledger.listKeys({ limit: 1000 })) texts.set(key, meaningOf((await stage.ledger.get(key)).item));
+  for (const key of await stage.ledger.listKeys({ limit: 1000 }))
+    texts.set(key, meaningOf((await stage.ledger.get(key)).item));
   for (const { id, store } of stage.buckets) {
-    for (const { key, phys } of (await store.list({ prefix: '', limit: 1000 })).objects) if (!isReserved(key)) texts.set(at(id, key), phys);
+    for (const { key, phys } of (await store.list({ prefix: '', limit: 1000 })).objects)
+      if (!isReserved(key)) texts.set(at(id, key), phys);
   }
   return texts;
 }
@@ -350,5 +396,9 @@ async function endingOf(stage: RunningStage): Promise<Ending> {
 }
 
 function ownFailures({ scheduler, step }: RunningStage): Violation[] {
-  return scheduler.broken.map((error) => ({ invariant: 'own code', step, text: (error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').slice(0, 3).join(' ') }));
+  return scheduler.broken.map((error) => ({
+    invariant: 'own code',
+    step,
+    text: (error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').slice(0, 3).join(' '),
+  }));
 }

@@ -142,7 +142,14 @@ function drawSites(chance: Chance): readonly SimSite[] {
   return sites;
 }
 
-function draw(chance: Chance, id: string, flavour: MemoryFlavour, versioned: boolean, cloud: Cloud, mode: Site['mode']): SimSite {
+function draw(
+  chance: Chance,
+  id: string,
+  flavour: MemoryFlavour,
+  versioned: boolean,
+  cloud: Cloud,
+  mode: Site['mode'],
+): SimSite {
   const expires = mode === 'active' && chance.hit(0.15) ? { expiresAfterMs: HOUR_MS } : {};
   return {
     site: { id, cloud, region: 'here', bucket: `bucket-${id}`, mode, ...expires },

@@ -16,7 +16,12 @@ export interface Batch {
 
 export interface BatchResult {
   readonly failures: ReadonlyArray<{ readonly seed: number; readonly violations: readonly Violation[] }>;
-  readonly counts: { readonly versions: number; readonly writes: number; readonly crashes: number; readonly steps: number };
+  readonly counts: {
+    readonly versions: number;
+    readonly writes: number;
+    readonly crashes: number;
+    readonly steps: number;
+  };
 }
 
 // Faults are thrown by the million here; whoever replays a seed sees where they came from.

@@ -113,11 +113,10 @@ export function withCanonicalNames(store: ObjectStore, cloud: Cloud = store.capa
     putPart: (key, upload, part, bytes) =>
       named('putPart', key, ({ name }) => store.putPart(name, upload, part, bytes)),
 
-    completeUpload: (key, upload, parts, metadata) =>
-      named('completeUpload', key, async (target) => {
-        const entries = toNative(cloud, metadata, target);
-        return canonical(await store.completeUpload(target.name, upload, parts, entries), target);
-      }),
+    completeUpload: (key, upload, parts) =>
+      named('completeUpload', key, async (target) =>
+        canonical(await store.completeUpload(target.name, upload, parts), target),
+      ),
 
     abortUpload: (key, upload) => named('abortUpload', key, ({ name }) => store.abortUpload(name, upload)),
   };

@@ -1,7 +1,7 @@
 /** I15: when a message is acknowledged, the ledger has seen what stood at its site, or something newer. */
 
 import { ABSENT, isAbsent } from '#shared/model/object.ts';
-import { type Acknowledged, type History, type Stood, type Violation } from '../history.ts';
+import type { Acknowledged, History, Stood, Violation } from '../history.ts';
 
 export function ackSafety(history: History): readonly Violation[] {
   const violations: Violation[] = [];
@@ -9,7 +9,11 @@ export function ackSafety(history: History): readonly Violation[] {
     const said = ack.item?.sites[ack.site]?.phys ?? ABSENT;
     if (ack.hintedPhys !== undefined && ack.item?.sites[ack.site]?.seen.includes(ack.hintedPhys)) continue;
     if (dropped(history, ack) || stoodMeanwhile(history, ack, said)) continue;
-    violations.push({ invariant: 'I15', step: ack.step, text: `${ack.site} ${ack.key}: acknowledged while the ledger knows only ${said}` });
+    violations.push({
+      invariant: 'I15',
+      step: ack.step,
+      text: `${ack.site} ${ack.key}: acknowledged while the ledger knows only ${said}`,
+    });
   }
   return violations;
 }

@@ -7,7 +7,11 @@ const MARKER_BYTES_MAX = 600;
 
 export function boundedMetadata(history: History): readonly Violation[] {
   return [
-    ...history.ledgerWrites.filter(({ bytes }) => bytes >= ITEM_BYTES_MAX).map(({ step, key, bytes }) => ({ invariant: 'I19', step, text: `the item of ${key} has ${bytes} bytes` })),
-    ...history.markers.filter(({ bytes }) => bytes > MARKER_BYTES_MAX).map(({ step, bytes }) => ({ invariant: 'I19', step, text: `a marker has ${bytes} bytes` })),
+    ...history.ledgerWrites
+      .filter(({ bytes }) => bytes >= ITEM_BYTES_MAX)
+      .map(({ step, key, bytes }) => ({ invariant: 'I19', step, text: `the item of ${key} has ${bytes} bytes` })),
+    ...history.markers
+      .filter(({ bytes }) => bytes > MARKER_BYTES_MAX)
+      .map(({ step, bytes }) => ({ invariant: 'I19', step, text: `a marker has ${bytes} bytes` })),
   ];
 }

@@ -5,26 +5,54 @@ import type { History, Violation } from '../history.ts';
 
 export function brake(history: History): readonly Violation[] {
   const violations: Violation[] = [];
-  const vanished = history.born.filter(({ version }) => version.kind === 'tombstone' && version.origin.cause !== 'inferred-delete' && isAbsent(version.origin.phys));
+  const vanished = history.born.filter(
+    ({ version }) =>
+      version.kind === 'tombstone' && version.origin.cause !== 'inferred-delete' && isAbsent(version.origin.phys),
+  );
   for (const { step, key, version } of vanished) {
     const { site } = version.origin;
     const disaster = history.disasters.findLast((it) => it.site === site && it.step <= step);
     if (disaster === undefined) continue;
-    const byClient = history.stood.some((it) => it.site === site && it.key === key && it.step > disaster.step && it.actor !== 'us');
+    const byClient = history.stood.some(
+      (it) => it.site === site && it.key === key && it.step > disaster.step && it.actor !== 'us',
+    );
     const before = history.stood.findLast((it) => it.site === site && it.key === key && it.step < disaster.step);
-    if (!byClient && before?.content != null) violations.push({ invariant: 'I20', step, text: `${key} was taken for deleted because ${site} was emptied at step ${disaster.step}` });
+    if (!byClient && before?.content != null)
+      violations.push({
+        invariant: 'I20',
+        step,
+        text: `${key} was taken for deleted because ${site} was emptied at step ${disaster.step}`,
+      });
   }
   for (const { by, from, to, confirmed, cap } of history.passes) {
-    const own = history.born.filter((born) => born.by === by && born.step >= from && born.version.kind === 'tombstone' && born.version.origin.cause === 'delete');
+    const own = history.born.filter(
+      (born) =>
+        born.by === by &&
+        born.step >= from &&
+        born.version.kind === 'tombstone' &&
+        born.version.origin.cause === 'delete',
+    );
     const deletions = new Set(own.map(({ key }) => key)).size;
-    const meanwhile = history.stood.filter(({ step, actor, content }) => step >= from && step <= to && actor !== 'us' && content === null).length;
-    if (!confirmed && deletions > cap + meanwhile) violations.push({ invariant: 'I20', step: to, text: `a pass believed in ${deletions} deletions, ${cap} are allowed unasked` });
+    const meanwhile = history.stood.filter(
+      ({ step, actor, content }) => step >= from && step <= to && actor !== 'us' && content === null,
+    ).length;
+    if (!confirmed && deletions > cap + meanwhile)
+      violations.push({
+        invariant: 'I20',
+        step: to,
+        text: `a pass believed in ${deletions} deletions, ${cap} are allowed unasked`,
+      });
   }
   for (const { step, key, version } of history.born) {
     if (version.kind !== 'tombstone' || version.origin.cause !== 'delete') continue;
     const here = history.stood.filter((it) => it.site === version.origin.site && it.key === key && it.step <= step);
     const last = here.find((it) => it.deleteMarker === version.origin.phys) ?? here.at(-1);
-    if (last?.actor === 'lifecycle') violations.push({ invariant: 'I20', step, text: `${key}: ${last.site} expired its own copy, and that was taken for a delete everywhere` });
+    if (last?.actor === 'lifecycle')
+      violations.push({
+        invariant: 'I20',
+        step,
+        text: `${key}: ${last.site} expired its own copy, and that was taken for a delete everywhere`,
+      });
   }
   return violations;
 }

@@ -15,7 +15,12 @@ export function convergence(history: History, ending: Ending): readonly Violatio
       .filter((site) => ending.representable(site, key))
       .filter((site) => !item?.sites[site]?.evicted && !item?.sites[site]?.quarantined);
     const shown = new Map(sites.map((site) => [site, ending.contents.get(at(site, key)) ?? null]));
-    if (new Set(shown.values()).size > 1) violations.push({ invariant: 'I2', step: last, text: `${key} differs: ${[...shown].map(([site, content]) => `${site}=${content}`).join(' ')} (frontier ${item?.frontier.join() ?? 'none'})` });
+    if (new Set(shown.values()).size > 1)
+      violations.push({
+        invariant: 'I2',
+        step: last,
+        text: `${key} differs: ${[...shown].map(([site, content]) => `${site}=${content}`).join(' ')} (frontier ${item?.frontier.join() ?? 'none'})`,
+      });
   }
   return violations;
 }

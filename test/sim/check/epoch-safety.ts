@@ -5,5 +5,9 @@ import type { History, Violation } from '../history.ts';
 export function epochSafety(history: History): readonly Violation[] {
   return history.ledgerWrites
     .filter(({ claimedEpoch, epochThen }) => claimedEpoch !== epochThen)
-    .map(({ step, key, claimedEpoch, epochThen }) => ({ invariant: 'I14', step, text: `${key} was written under epoch ${claimedEpoch} in epoch ${epochThen}` }));
+    .map(({ step, key, claimedEpoch, epochThen }) => ({
+      invariant: 'I14',
+      step,
+      text: `${key} was written under epoch ${claimedEpoch} in epoch ${epochThen}`,
+    }));
 }

@@ -10,7 +10,12 @@ export function integrity(history: History, ending: Ending): readonly Violation[
       if (version === undefined) continue;
       const born = history.born.findLast((it) => it.key === key && it.version.vid === version.vid);
       const there = ending.contents.get(at(site, key)) ?? null;
-      if (born?.content !== undefined && there !== born.content) violations.push({ invariant: 'I10', step: 0, text: `${site} ${key} is said to hold ${version.vid} (${born.content}) and shows ${there}` });
+      if (born?.content !== undefined && there !== born.content)
+        violations.push({
+          invariant: 'I10',
+          step: 0,
+          text: `${site} ${key} is said to hold ${version.vid} (${born.content}) and shows ${there}`,
+        });
     }
   }
   return violations;

@@ -6,7 +6,8 @@ import { type Born, type Ending, type History, physAt, type Stood, type Violatio
 export function noLostUpdate(history: History, ending: Ending): readonly Violation[] {
   const violations: Violation[] = [];
   const bornAt = new Map<string, Born>();
-  for (const born of history.born) bornAt.set(physAt(born.version.origin.site, born.key, born.version.origin.phys), born);
+  for (const born of history.born)
+    bornAt.set(physAt(born.version.origin.site, born.key, born.version.origin.phys), born);
   const followed = followers(history);
   for (const [i, stood] of history.stood.entries()) {
     if (stood.actor !== 'client' || stood.content === null || stood.phys === null) continue;
@@ -17,12 +18,21 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     if (born === undefined) {
       if (isKnownNoOp(history, stood, bornAt)) continue;
       if (history.disasters.some((it) => it.site === stood.site && it.step > stood.step)) continue; // destroyed before anyone looked
-      violations.push({ invariant: 'I1', step: next?.step ?? stood.step, text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `was written over by ${next.op}` : 'stands'} and has no dot` });
+      violations.push({
+        invariant: 'I1',
+        step: next?.step ?? stood.step,
+        text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `was written over by ${next.op}` : 'stands'} and has no dot`,
+      });
       continue;
     }
     const names = [born, ...boundTo(history, stood)];
     const fate = names.some((name) => fateOf(name, history, ending) === null) ? null : fateOf(born, history, ending);
-    if (fate !== null) violations.push({ invariant: 'I1', step: next?.step ?? stood.step, text: `${stood.site} ${stood.key}: the client's ${born.version.vid} (${stood.content}) ${fate}` });
+    if (fate !== null)
+      violations.push({
+        invariant: 'I1',
+        step: next?.step ?? stood.step,
+        text: `${stood.site} ${stood.key}: the client's ${born.version.vid} (${stood.content}) ${fate}`,
+      });
   }
   return [...violations, ...lostDeletes(history, followed), ...keptCopies(history, ending)];
 }
@@ -32,35 +42,64 @@ function lostDeletes(history: History, followed: ReadonlyMap<number, Stood>): re
   const violations: Violation[] = [];
   if (history.drops.length > 0 || history.disasters.length > 0) return violations;
   // Where a lifecycle removes old objects, a delete of an old object cannot be told from it.
-  const expiring = new Set(history.scenario.sites.filter(({ site }) => site.expiresAfterMs !== undefined).map(({ site }) => site.id));
+  const expiring = new Set(
+    history.scenario.sites.filter(({ site }) => site.expiresAfterMs !== undefined).map(({ site }) => site.id),
+  );
   for (const [i, deleted] of history.stood.entries()) {
-    if (expiring.has(deleted.site)) continue;
+    // A bucket with history shows the delete marker for good.
+    if (expiring.has(deleted.site) || keepsHistory(history, deleted.site)) continue;
     const next = followed.get(i);
     const before = history.stood[deleted.over];
-    if (deleted.actor !== 'client' || deleted.content !== null || next?.actor !== 'us' || next.content === null || before?.phys == null) continue;
+    if (
+      deleted.actor !== 'client' ||
+      deleted.content !== null ||
+      next?.actor !== 'us' ||
+      next.content === null ||
+      before?.phys == null
+    )
+      continue;
     const known = history.bound.get(physAt(before.site, before.key, before.phys));
     if (known === undefined || known.vid === null || known.step > next.step) continue;
-    const told = history.born.some(({ key, step, version }) => key === deleted.key && step >= deleted.step && version.kind === 'tombstone' && version.origin.site === deleted.site);
-    const shared = history.absences.some(({ site, key, step }) => site === deleted.site && key === deleted.key && step >= deleted.step && step <= next.step);
-    if (!told && !shared) violations.push({ invariant: 'I1', step: next.step, text: `${deleted.site} ${deleted.key}: the client's delete of ${known.vid} was undone by ${next.op} and has no dot` });
+    const told = history.born.some(
+      ({ key, step, version }) =>
+        key === deleted.key &&
+        step >= deleted.step &&
+        version.kind === 'tombstone' &&
+        version.origin.site === deleted.site,
+    );
+    const shared = history.absences.some(
+      ({ site, key, step }) =>
+        site === deleted.site && key === deleted.key && step >= deleted.step && step <= next.step,
+    );
+    if (!told && !shared)
+      violations.push({
+        invariant: 'I1',
+        step: next.step,
+        text: `${deleted.site} ${deleted.key}: the client's delete of ${known.vid} was undone by ${next.op} and has no dot`,
+      });
   }
   return violations;
 }
 
-
 /** The version the ledger last said stands there, if its content is the same: equal objects may share a name. */
 function boundTo(history: History, { site, key, phys, content }: Stood): readonly Born[] {
   const vid = history.bound.get(physAt(site, key, phys ?? ''))?.vid;
-  return vid == null ? [] : history.born.filter((born) => born.key === key && born.version.vid === vid && born.content === content);
+  return vid == null
+    ? []
+    : history.born.filter((born) => born.key === key && born.version.vid === vid && born.content === content);
 }
 
 /** null: accounted for. A log is lost with its ledger: then it counts what the log had said. */
 function fateOf({ key, version }: Born, history: History, ending: Ending): string | null {
   const item = ending.items.get(key);
   if (history.drops.length > 0 && history.dominated.has(`${key}\n${version.vid}`)) return null;
-  if (history.drops.length > 0 && history.superseded.some((it) => it.key === key && it.loser.vid === version.vid)) return null;
+  if (history.drops.length > 0 && history.superseded.some((it) => it.key === key && it.loser.vid === version.vid))
+    return null;
   if (ending.log.get(key)?.some((entry) => entry.id === `superseded/${version.vid}`)) return null;
-  if (item === undefined) return ending.log.get(key)?.some((entry) => entry.kind === 'collected') ? null : 'is in a key the ledger does not know';
+  if (item === undefined)
+    return ending.log.get(key)?.some((entry) => entry.kind === 'collected')
+      ? null
+      : 'is in a key the ledger does not know';
   const heads = item.frontier.map((vid) => item.versions[vid]);
   if (heads.some((head) => head !== undefined && contains(head.vv, version.dot))) return null;
   return `is neither winner, nor dominated, nor superseded on the record (frontier ${item.frontier.join()})`;
@@ -70,20 +109,38 @@ function fateOf({ key, version }: Born, history: History, ending: Ending): strin
 function isKnownNoOp(history: History, stood: Stood, bornAt: ReadonlyMap<string, Born>): boolean {
   // A copy of a create-only write of ours that the ledger still waits for, or has forgotten with everything else: where a
   // bucket keeps no history, nobody can tell it from that write. docs/PROTOCOL.md lists both among the limits.
-  const ours = history.stood.find((it) => it.actor === 'us' && it.site === stood.site && it.key === stood.key && it.wid !== null && it.wid === stood.wid);
+  const ours = history.stood.find(
+    (it) =>
+      it.actor === 'us' && it.site === stood.site && it.key === stood.key && it.wid !== null && it.wid === stood.wid,
+  );
   if (ours !== undefined && ours.content === stood.content) {
     const unseen = !history.bound.has(physAt(ours.site, ours.key, ours.phys ?? ''));
     if (unseen && ours.op.includes('if-absent')) return true;
     if (history.drops.length > 0 && !keepsHistory(history, stood.site)) return true;
   }
   // Equal objects found when a ledger is rebuilt share one name.
-  if (history.bound.get(physAt(stood.site, stood.key, stood.phys ?? ''))?.wid === null && boundTo(history, stood).length > 0) return true;
+  if (
+    history.bound.get(physAt(stood.site, stood.key, stood.phys ?? ''))?.wid === null &&
+    boundTo(history, stood).length > 0
+  )
+    return true;
   for (let i = stood.over; i >= 0; i = history.stood[i]?.over ?? -1) {
     const before = history.stood[i] as Stood;
-    const known = before.phys !== null && (before.actor === 'us' || bornAt.has(physAt(before.site, before.key, before.phys)));
-    if (before.content === stood.content && known && (i === stood.over || before.wid === stood.wid || isSameBody(before, stood))) return true;
+    const known =
+      before.phys !== null && (before.actor === 'us' || bornAt.has(physAt(before.site, before.key, before.phys)));
+    if (
+      before.content === stood.content &&
+      known &&
+      (i === stood.over || before.wid === stood.wid || isSameBody(before, stood))
+    )
+      return true;
     // Whatever the ledger has seen in between makes going back a change of its own.
-    if (before.content !== null && before.content !== stood.content && history.bound.has(physAt(before.site, before.key, before.phys ?? 'absent:'))) return false;
+    if (
+      before.content !== null &&
+      before.content !== stood.content &&
+      history.bound.has(physAt(before.site, before.key, before.phys ?? 'absent:'))
+    )
+      return false;
   }
   return false;
 }
@@ -109,7 +166,12 @@ function keptCopies(history: History, ending: Ending): readonly Violation[] {
     if (lost == null || lost === won) continue;
     const stood = history.stood.some((it) => it.step <= step && it.content === lost && it.key.includes('~conflict-'));
     const destroyed = Object.keys(loser.holders).length === 0;
-    if (!stood && !destroyed) violations.push({ invariant: 'I1', step, text: `${key}: ${loser.vid} lost before its bytes stood under a name of their own` });
+    if (!stood && !destroyed)
+      violations.push({
+        invariant: 'I1',
+        step,
+        text: `${key}: ${loser.vid} lost before its bytes stood under a name of their own`,
+      });
   }
   return violations;
 }

@@ -7,7 +7,12 @@ export function pinnedReads(history: History): readonly Violation[] {
   for (const stood of history.stood) {
     if (stood.actor !== 'us' || stood.vid === null || stood.content === null) continue;
     const born = history.born.find((it) => it.key === stood.key && it.version.vid === stood.vid);
-    if (born?.content != null && born.content !== stood.content) violations.push({ invariant: 'I11', step: stood.step, text: `${stood.site} ${stood.key}: ${stood.op} wrote ${stood.content} as ${stood.vid}, which is ${born.content}` });
+    if (born?.content != null && born.content !== stood.content)
+      violations.push({
+        invariant: 'I11',
+        step: stood.step,
+        text: `${stood.site} ${stood.key}: ${stood.op} wrote ${stood.content} as ${stood.vid}, which is ${born.content}`,
+      });
   }
   return violations;
 }

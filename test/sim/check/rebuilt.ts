@@ -9,7 +9,12 @@ export function rebuilt(history: History, ending: Ending): readonly Violation[] 
     if (ending.items.has(key)) continue;
     for (const { site } of history.scenario.sites) {
       const content = ending.contents.get(at(site.id, key)) ?? null;
-      if (content !== null) violations.push({ invariant: 'I17', step: history.drops.at(-1) ?? 0, text: `${site.id} ${key} shows ${content} and the ledger does not know the key` });
+      if (content !== null)
+        violations.push({
+          invariant: 'I17',
+          step: history.drops.at(-1) ?? 0,
+          text: `${site.id} ${key} shows ${content} and the ledger does not know the key`,
+        });
     }
   }
   return violations;

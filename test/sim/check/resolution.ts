@@ -11,15 +11,22 @@ export function resolution(history: History): readonly Violation[] {
     const isCopy = key.includes('~conflict-');
     if (route === undefined || winner.origin.cause === 'merge') continue;
     if (route.policy.kind === 'custom' && !isCopy && winner.kind === 'object') continue; // a function decided
-    if (!beats(winner, loser, route, isCopy)) violations.push({ invariant: 'I8', step, text: `${key}: ${loser.vid} lost to ${winner.vid}, which is weaker by ${route.policy.kind}, ${route.deletes}` });
+    if (!beats(winner, loser, route, isCopy))
+      violations.push({
+        invariant: 'I8',
+        step,
+        text: `${key}: ${loser.vid} lost to ${winner.vid}, which is weaker by ${route.policy.kind}, ${route.deletes}`,
+      });
   }
   return violations;
 }
 
 function beats(winner: LogicalVersion, loser: LogicalVersion, { policy, deletes }: Route, isCopy: boolean): boolean {
-  if (winner.kind !== loser.kind && deletes !== 'by-clock') return (winner.kind === 'object') === (deletes === 'write-wins');
+  if (winner.kind !== loser.kind && deletes !== 'by-clock')
+    return (winner.kind === 'object') === (deletes === 'write-wins');
   if (policy.kind === 'prefer-site' && !isCopy) {
-    const place = (version: LogicalVersion) => (policy.order.includes(version.origin.site) ? policy.order.indexOf(version.origin.site) : 99);
+    const place = (version: LogicalVersion) =>
+      policy.order.includes(version.origin.site) ? policy.order.indexOf(version.origin.site) : 99;
     if (place(winner) !== place(loser)) return place(winner) < place(loser);
   }
   const a = [winner.hlc.ms, winner.hlc.c];
