@@ -200,7 +200,7 @@ function startWork(stage: RunningStage): void {
     start(stage, 'worker', skewMs, (world) => consume(world, { max: stage.chance.int(1, 3), visibilityMs: 30_000 }));
   else if (what < 0.92) start(stage, 'sweep', skewMs, (world) => sweep(world, 10));
   else if (what < 0.97) start(stage, 'pass', skewMs, (world, task) => passWith(stage, world, task, false));
-  else start(stage, 'collect', skewMs, (world) => collectAll(stage, world));
+  else start(stage, 'collect', skewMs, (world) => collectAll(world));
 }
 
 function start(
@@ -235,7 +235,7 @@ async function passWith(stage: RunningStage, world: World, task: Task, confirmed
 }
 
 /** As the sweeper does: a full pass over all sites, then tombstones from before it. */
-async function collectAll(stage: RunningStage, world: World): Promise<void> {
+async function collectAll(world: World): Promise<void> {
   const report = await antiEntropy(world);
   if (report.kind !== 'finished' || report.skippedSites.length > 0 || report.failed > 0) return;
   await collect(world, await world.ledger.listKeys({ limit: 100 }), report.startedAt);

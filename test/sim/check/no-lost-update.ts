@@ -151,7 +151,7 @@ function keepsHistory(history: History, site: string): boolean {
 
 /** Patched, and patched back, in place: the generation is the same. */
 function isSameBody(a: Stood, b: Stood): boolean {
-  return a.phys !== null && a.phys.startsWith('g:') && a.phys.split('.')[0] === b.phys?.split('.')[0];
+  return a.phys?.startsWith('g:') === true && a.phys.split('.')[0] === b.phys?.split('.')[0];
 }
 
 /** Under keep-both the loser's bytes stand, or have stood, under a name of their own before it loses. */

@@ -1,0 +1,36 @@
+/** Rules whose absence takes more mishaps in a row than a simulated world meets: each is shown to be needed by hand. */
+
+import { expect, it } from 'vitest';
+import { knownAt, openBench, stateAt } from '../../test/samples/bench.ts';
+import { everyRule, type Rules, withoutRule } from './rules.ts';
+
+/**
+ * At a bucket without history: our write lands and nobody records it, a client writes over it, that is seen, and then
+ * the client brings our write back by copying it, marker and all.
+ */
+async function copyOfAnUnrecordedWrite(rules: Rules) {
+  const bench = openBench({ sites: { a: 'gcs', b: 'gcs' } });
+  bench.put('a', 'one');
+  await bench.settle({ rules });
+  bench.put('a', 'two');
+  const decision = await bench.decide(['a'], { rules });
+  await bench.carryOut(decision, ['b']);
+  const ours = (await bench.buckets.b?.head('docs/a.txt'))?.phys ?? '';
+  bench.put('b', 'the client writes over it');
+  await bench.decide(['b'], { rules });
+  bench.restore('b', ours);
+  await bench.decide(['b'], { rules });
+  return { state: stateAt(bench.item, 'b'), known: knownAt(bench, 'b') };
+}
+
+it('echo-after-base: a client brings back a write of ours that was written over, and that is a new version', async () => {
+  const { state, known } = await copyOfAnUnrecordedWrite(everyRule);
+  expect(state.wid).toBeNull();
+  expect(known.origin).toMatchObject({ site: 'b', cause: 'put' });
+});
+
+it('echo-after-base: without the rule it counts as our write, and what the client did is undone', async () => {
+  const { state, known } = await copyOfAnUnrecordedWrite(withoutRule('echo-after-base'));
+  expect(state.wid).not.toBeNull();
+  expect(known.origin.site).toBe('a');
+});
