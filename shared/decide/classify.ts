@@ -76,8 +76,7 @@ function rollBack(item: KeyItem, state: SiteState, entries: readonly SeenVersion
   const at = entries.findLastIndex(({ version }) => state.seen.includes(version.phys));
   const back = at < 0 ? absence(item.key, on.now) : (entries[at] as SeenVersion);
   if (on.rules.rollback) {
-    if (back.version.kind === 'object') addForeign(item, state, back, 'rollback', on);
-    else if (standing(item, state) !== null) addForeign(item, state, back, 'rollback', on);
+    if (back.version.kind === 'object' || standing(item, state) !== null) addForeign(item, state, back, 'rollback', on);
     move(state, back, null);
   }
   return at;
@@ -87,13 +86,11 @@ function take(item: KeyItem, state: SiteState, entry: SeenVersion, chain: boolea
   const verdict = judge(item, state, entry, chain, on);
   switch (verdict.kind) {
     case 'echo':
-      if (provesDelete(item, state, verdict.intent, on))
-        addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
+      inferDelete(item, state, verdict.intent, entry, on);
       bind(item, state, verdict.intent, entry, on);
       return;
     case 'landed':
-      if (provesDelete(item, state, verdict.intent, on))
-        addForeign(item, state, absence(item.key, entry.version.modifiedAt), 'inferred-delete', on);
+      inferDelete(item, state, verdict.intent, entry, on);
       bind(item, state, verdict.intent, null, on);
       addForeign(item, state, entry, 'put', on);
       break;
@@ -192,8 +189,9 @@ function followsBase(intent: Intent, state: SiteState, { site }: Classifying): b
 }
 
 /** R2a: a create-only write landed although something stood here, so that was deleted in between. */
-function provesDelete(item: KeyItem, state: SiteState, intent: Intent, on: Classifying): boolean {
-  return on.rules['inferred-delete'] && intent.baseToken === null && standing(item, state) !== null;
+function inferDelete(item: KeyItem, state: SiteState, intent: Intent, { version }: SeenVersion, on: Classifying): void {
+  if (!on.rules['inferred-delete'] || intent.baseToken !== null || standing(item, state) === null) return;
+  addForeign(item, state, absence(item.key, version.modifiedAt), 'inferred-delete', on);
 }
 
 function addForeign(

@@ -11,6 +11,8 @@ export interface CopyJob {
   readonly site: SiteId;
   readonly source: { readonly site: SiteId; readonly key: string; readonly phys: string };
   readonly metadata: ObjectMetadata;
+  /** Checksums that the source's service stores for the whole object. */
+  readonly stored: { readonly crc32c?: string; readonly crc64nvme?: string };
   readonly sizeBytes: number;
   readonly partBytes: number;
   readonly upload: string;
@@ -83,6 +85,7 @@ export function readCopyJob(text: string): CopyJob | ClosedJob {
   for (const field of ['sizeBytes', 'partBytes', 'createdAt'] as const)
     if (!Number.isSafeInteger(job[field])) throw invalid(`job.${field}`, job[field], 'an integer');
   if (typeof job.source?.phys !== 'string') throw invalid('job.source', job.source, 'a physical version');
+  if (typeof job.stored !== 'object' || job.stored === null) throw invalid('job.stored', job.stored, 'checksums');
   if (typeof job.metadata?.user !== 'object') throw invalid('job.metadata', job.metadata, 'metadata');
   if (job.staged !== null && typeof job.staged?.phys !== 'string')
     throw invalid('job.staged', job.staged, 'a stage object or null');

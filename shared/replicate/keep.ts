@@ -63,7 +63,9 @@ export function conflictName(key: string, { origin, dot }: LogicalVersion, attem
   const slash = key.lastIndexOf('/');
   const point = key.lastIndexOf('.');
   const stem = point > slash + 1 ? key.slice(0, point) : key;
-  return `${stem}~conflict-${origin.site === RESOLVER ? 'merge' : origin.site}-${dot.n}${attempt > 1 ? `-${attempt}` : ''}${key.slice(stem.length)}`;
+  const from = origin.site === RESOLVER ? 'merge' : origin.site;
+  const again = attempt > 1 ? `-${attempt}` : '';
+  return `${stem}~conflict-${from}-${dot.n}${again}${key.slice(stem.length)}`;
 }
 
 function copyItemFor(world: World, run: Run, name: string, loser: LogicalVersion, dot: Dot): KeyItem {

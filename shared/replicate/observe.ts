@@ -13,7 +13,10 @@ import { readWhole } from './read.ts';
 import type { Run } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
 
-/** Answers to our own writes first, then one look per site that answers. A site that did not is left as it was: unreachable is not absent. */
+/**
+ * Answers to our own writes first, then one look per site that answers. A site that does not is left as it was:
+ * unreachable is not absent.
+ */
 export async function observe(
   world: World,
   run: Run,

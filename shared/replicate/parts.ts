@@ -20,7 +20,7 @@ import { isFault } from '../model/fault.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
 import type { ObjectStore, PartReceipt } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { agrees, fromHolder, readPinned, sourcesOf } from './read.ts';
+import { agrees, fromHolder, matchesStored, readPinned, sourcesOf } from './read.ts';
 import type { Run } from './run.ts';
 import { attempt, putOptions, type Target } from './write.ts';
 
@@ -87,6 +87,7 @@ async function openJob(world: World, run: Run, version: LogicalVersion, store: O
       site: store.site,
       source,
       metadata: first.version.metadata,
+      stored: first.version.checksums,
       sizeBytes: version.sizeBytes,
       partBytes: partBytesFor(version.sizeBytes, Math.max(limits.partBytes, store.capabilities.partBytesMin)),
       upload,
@@ -122,7 +123,7 @@ async function fillStage(
     else if (world.rules['parts-complete']) return null;
   }
   const sums = combineChecksums(done.map(({ sizeBytes, crc32c, crc64nvme }) => ({ sizeBytes, crc32c, crc64nvme })));
-  if (world.rules['parts-complete'] && !agrees(version, sums)) {
+  if (world.rules['parts-complete'] && !(agrees(version, sums) && matchesStored(job.stored, sums))) {
     world.report({
       severity: 'alarm',
       what: 'corrupt-source',

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { RULES, type RuleName } from '#shared/decide/rules.ts';
 import { runSeed } from './run.ts';
-import { readScenario } from './scenario.ts';
+import { readScenario, type SimSite } from './scenario.ts';
 import type { Batch, BatchResult } from './worker.ts';
 
 const { values } = parseArgs({
@@ -33,11 +33,10 @@ else fail('usage: npm run sim -- --seed S | --runs N [--from S] [--without RULE]
 async function tell(seed: number): Promise<void> {
   const { sites, keys, topology } = readScenario(seed);
   const [route] = topology.routes;
+  console.log(`seed ${seed}: ${sites.map(describe).join(', ')}`);
   console.log(
-    `seed ${seed}: ${sites.map(({ site, flavour, versioned }) => `${site.id}=${flavour}${versioned ? '+versions' : ''}${site.mode === 'passive' ? ' passive' : ''}${site.expiresAfterMs ? ' expires' : ''}`).join(', ')}`,
-  );
-  console.log(
-    `keys ${keys.join(', ')}; policy ${JSON.stringify(route?.policy)}, ${route?.deletes}; staged over ${topology.limits.stageOverBytes} bytes`,
+    `keys ${keys.join(', ')}; policy ${JSON.stringify(route?.policy)}, ${route?.deletes};`,
+    `staged over ${topology.limits.stageOverBytes} bytes`,
   );
   console.log(' step  time in ms who          what');
   const { violations, digest } = await runSeed(seed, {
@@ -47,6 +46,11 @@ async function tell(seed: number): Promise<void> {
   for (const { invariant, step, text } of violations) console.log(`VIOLATION ${invariant} at step ${step}: ${text}`);
   console.log(`seed ${seed}: ${violations.length} violations, digest ${digest}`);
   process.exitCode = violations.length > 0 ? 1 : 0;
+}
+
+function describe({ site, flavour, versioned }: SimSite): string {
+  const marks = [versioned && '+versions', site.mode === 'passive' && ' passive', site.expiresAfterMs && ' expires'];
+  return `${site.id}=${flavour}${marks.filter(Boolean).join('')}`;
 }
 
 async function many(runs: number, from: number): Promise<void> {
@@ -64,7 +68,9 @@ async function many(runs: number, from: number): Promise<void> {
     results.reduce((total, result) => total + result.counts[field], 0);
   const seconds = (performance.now() - started) / 1000;
   console.log(
-    `${runs} runs from seed ${from}: ${failing.length} with violations; ${sum('versions')} versions, ${sum('writes')} bucket writes, ${sum('crashes')} crashes, ${sum('steps')} steps; ${seconds.toFixed(1)} s, ${Math.round(runs / seconds)} runs/s`,
+    `${runs} runs from seed ${from}: ${failing.length} with violations; ${sum('versions')} versions,`,
+    `${sum('writes')} bucket writes, ${sum('crashes')} crashes, ${sum('steps')} steps;`,
+    `${seconds.toFixed(1)} s, ${Math.round(runs / seconds)} runs/s`,
   );
   if (failing.length > 0) {
     console.log(`replay with: npm run sim -- --seed ${failing[0]?.seed}${without ? ` --without ${without}` : ''}`);

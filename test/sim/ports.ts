@@ -264,7 +264,9 @@ const RESOLVERS: Readonly<Record<string, CustomResolver>> = {
 function summary({ key, frontier, sites, due, unresolved }: KeyItem): string {
   const stands = Object.entries(sites).map(([site, { phys, vid, wid, intents, evicted }]) => {
     const open = intents.map((it) => `${it.kind} ${it.vid} over ${it.basePhys} as ${it.wid.slice(0, 4)}`);
-    return `${site} ${phys} is ${vid}${wid === null ? '' : ` by us ${wid.slice(0, 4)}`}${evicted ? ' evicted' : ''}${open.length > 0 ? ` {${open.join('; ')}}` : ''}`;
+    const ours = wid === null ? '' : ` by us ${wid.slice(0, 4)}`;
+    const waiting = open.length > 0 ? ` {${open.join('; ')}}` : '';
+    return `${site} ${phys} is ${vid}${ours}${evicted ? ' evicted' : ''}${waiting}`;
   });
   return `  ${key} = ${frontier.join(' | ')}${unresolved ? ' unresolved' : ''}${due === null ? '' : ' due'} [${stands.join(', ')}]`;
 }

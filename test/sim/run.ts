@@ -77,7 +77,7 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
   const trace = (task: Task | null, text: () => string) => {
     if (say !== undefined)
       say(
-        `${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${(task === null ? '-' : `${task.name}#${task.id}`).padEnd(12)} ${text()}`,
+        `${String(stage.step).padStart(5)} ${String(stage.now - START_MS).padStart(10)} ${nameOf(task).padEnd(12)} ${text()}`,
       );
   };
   const stage: RunningStage = {
@@ -101,6 +101,10 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
     rebuilt: true,
   };
   return stage;
+}
+
+function nameOf(task: Task | null): string {
+  return task === null ? '-' : `${task.name}#${task.id}`;
 }
 
 function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => RunningStage): Bucket {
@@ -339,6 +343,8 @@ async function replay(stage: RunningStage): Promise<void> {
 function meaningOf(item: KeyItem | null): string {
   if (item === null) return 'none';
   const { dots, frontier, versions, sites, unresolved, outbox, due } = item;
+  // Deleted is deleted: an event that had been lost may tell of one more write and delete in between.
+  if (frontier.every((vid) => versions[vid]?.kind === 'tombstone')) return `deleted, ${outbox.length}, ${due}`;
   const stands = Object.entries(sites).map(([site, { vid, evicted, quarantined }]) => [
     site,
     vid,

@@ -19,8 +19,12 @@ export function convergence(history: History, ending: Ending): readonly Violatio
       violations.push({
         invariant: 'I2',
         step: last,
-        text: `${key} differs: ${[...shown].map(([site, content]) => `${site}=${content}`).join(' ')} (frontier ${item?.frontier.join() ?? 'none'})`,
+        text: `${key} differs: ${list(shown)} (frontier ${item?.frontier.join() ?? 'none'})`,
       });
   }
   return violations;
+}
+
+function list(shown: ReadonlyMap<string, string | null>): string {
+  return [...shown].map(([site, content]) => `${site}=${content}`).join(' ');
 }

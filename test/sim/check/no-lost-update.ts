@@ -21,7 +21,7 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
       violations.push({
         invariant: 'I1',
         step: next?.step ?? stood.step,
-        text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `was written over by ${next.op}` : 'stands'} and has no dot`,
+        text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `fell to ${next.op}` : 'stands'} and has no dot`,
       });
       continue;
     }
@@ -58,6 +58,8 @@ function lostDeletes(history: History, followed: ReadonlyMap<number, Stood>): re
       before?.phys == null
     )
       continue;
+    // Overwritten again by a client before anyone looked: that client had the last word at its bucket.
+    if (next.phys === null || !history.bound.has(physAt(next.site, next.key, next.phys))) continue;
     const known = history.bound.get(physAt(before.site, before.key, before.phys));
     if (known === undefined || known.vid === null || known.step > next.step) continue;
     const told = history.born.some(
