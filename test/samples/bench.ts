@@ -24,6 +24,9 @@ export const MAC_KEYS: MacKeys = { newest: 'k', keys: { k: new Uint8Array(16).fi
 export const START_MS = 1_750_000_000_000;
 export const DAY_MS = 24 * 3_600_000;
 
+/** Enough for every site to surprise us a few times. */
+const ROUNDS_MAX = 20;
+
 export interface BenchSite {
   readonly flavour: MemoryFlavour;
   readonly mode?: Site['mode'];
@@ -63,9 +66,9 @@ export interface Bench {
   decideOn(looks: readonly Look[], changes?: Partial<Seen>): Decision;
   /** Only the first step of a decision, on a copy of the item. */
   classify(site: SiteId, rules?: Rules): Promise<KeyItem>;
-  /** Makes the writes of a decision, at some sites only when asked so; refused ones are spent. */
+  /** Makes the writes of a decision, at some sites only when asked so, each once; refused ones are spent. */
   carryOut(decision: Decision, sites?: readonly SiteId[]): Promise<void>;
-  /** Looks, decides and writes at all sites until nothing is left to do. */
+  /** Looks, decides and writes until nothing is left to do, if that takes until the writes of others can no longer land. */
   settle(changes?: Partial<Seen>): Promise<KeyItem>;
 }
 
@@ -76,6 +79,7 @@ export function openBench(options: BenchOptions): Bench {
   const route: Route = { prefix: '', sites: ids, policy, deletes, copiesBeforeSupersede: 1 };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const topology: Topology = { namespace: NAMESPACE, sites, routes: [route], limits };
+  const tried = new Set<string>();
   let wids = 0;
 
   const bench: Bench = {
@@ -125,7 +129,8 @@ export function openBench(options: BenchOptions): Bench {
 
     async carryOut({ winner, writes }, only = ids) {
       for (const { site, intent } of writes) {
-        if (winner === null || !only.includes(site)) continue;
+        if (winner === null || !only.includes(site) || tried.has(intent.wid)) continue;
+        tried.add(intent.wid);
         const condition: WriteCondition =
           intent.baseToken === null ? { kind: 'if-absent' } : { kind: 'if-token', token: intent.baseToken };
         try {
@@ -142,9 +147,10 @@ export function openBench(options: BenchOptions): Bench {
     },
 
     async settle(changes) {
-      for (let round = 0; round < 12; round++) {
+      for (let round = 0; round < ROUNDS_MAX; round++) {
         const decision = await bench.decide(ids, { lookedEverywhere: true, ...changes });
-        if (!decision.changed && decision.writes.length === 0) break;
+        if (!decision.changed && bench.item?.due == null) break;
+        if (!decision.changed) bench.now += DAY_MS / 2;
         await bench.carryOut(decision);
       }
       return bench.item as KeyItem;

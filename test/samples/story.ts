@@ -34,7 +34,7 @@ export interface Told {
 
 const HOUR_MS = 3_600_000;
 
-export function anyStory(sites: readonly SiteId[], maxLength = 30): fc.Arbitrary<Step[]> {
+export function anyStory(sites: readonly SiteId[], minLength = 1, maxLength = 30): fc.Arbitrary<Step[]> {
   const site = fc.constantFrom(...sites);
   const some = fc.subarray([...sites]);
   const of = <Kind extends string>(kind: Kind) => ({ kind: fc.constant(kind) });
@@ -47,7 +47,7 @@ export function anyStory(sites: readonly SiteId[], maxLength = 30): fc.Arbitrary
     { weight: 2, arbitrary: fc.record({ ...of('late'), age: fc.nat(3) }) },
     { weight: 3, arbitrary: fc.record({ ...of('clock'), ms: fc.integer({ min: -HOUR_MS, max: HOUR_MS }) }) },
   );
-  return fc.array(step, { minLength: 1, maxLength });
+  return fc.array(step, { minLength, maxLength, size: 'max' });
 }
 
 export async function play(
