@@ -39,6 +39,8 @@ export interface Decision {
   readonly item: KeyItem;
   readonly changed: boolean;
   readonly winner: LogicalVersion | null;
+  /** Concurrent versions before the policy had its say. */
+  readonly siblings: number;
   /** Writes to make now. */
   readonly writes: Plan['intents'];
   /** Sites to look at before deciding again. */
@@ -56,6 +58,8 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
   if (seen.rules['outbox-kept']) item.outbox = item.outbox.filter((entry) => !seen.logged.has(entry.id));
   const logBefore = item.outbox.length;
   observe(item, seen);
+  settleFrontier(item);
+  const siblings = item.frontier.length;
   const resolution = settle(item, seen);
   const winner = resolution?.kind === 'winner' ? resolution.winner : null;
   const planned = winner === null ? NOTHING : planFor(item, winner, seen);
@@ -74,6 +78,7 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
         ? item.frontier.length > 0 || item.outbox.length > 0
         : JSON.stringify(item) !== JSON.stringify(before),
     winner,
+    siblings,
     writes: planned.intents,
     look: planned.look,
     lookEverywhere: planned.lookEverywhere,
@@ -115,7 +120,6 @@ type Settled = Resolution | { readonly kind: 'winner-in-waiting'; readonly keep:
 
 /** Brings the frontier down to one version where the policy allows; null: nothing is known, or nobody may decide. */
 function settle(item: KeyItem, seen: Seen): Settled {
-  settleFrontier(item);
   if (item.unresolved?.siblings.join() !== item.frontier.join()) item.unresolved = null;
   if (item.frontier.length === 0) return null;
   const siblings = item.frontier.map((vid) => item.versions[vid] as LogicalVersion);

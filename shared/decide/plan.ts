@@ -1,10 +1,9 @@
 /** Which sites must be brought to the winner, by which write. */
 
 import type { Intent, KeyItem, LogicalVersion, SiteState } from '../model/key-item.ts';
-import { toNativeKey } from '../model/key-map.ts';
 import { isAbsent } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
-import { type Route, siteOf, type Topology } from '../model/topology.ts';
+import type { Route, Topology } from '../model/topology.ts';
 import { type Moment, stand, standing, stateOf } from './draft.ts';
 import { sameContent } from './resolve.ts';
 
@@ -36,7 +35,6 @@ export function plan(item: KeyItem, winner: LogicalVersion, on: Planning): Plan 
   const look: SiteId[] = [];
   const behind: SiteId[] = [];
   for (const site of on.route.sites) {
-    if (toNativeKey(siteOf(on.topology, site).cloud, item.key).kind === 'unrepresentable') continue;
     const state = stateOf(item, site);
     if (state.quarantined || state.vid === winner.vid) continue;
     if (equals(item, state, winner)) {

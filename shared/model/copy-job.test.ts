@@ -30,6 +30,7 @@ const job: CopyJob = {
   site: 'b',
   source: { site: 'a', key: 'k', phys: 'v:1' },
   metadata: { headers: {}, user: {} },
+  stored: {},
   sizeBytes: 20,
   partBytes: 8,
   upload: 'u1',

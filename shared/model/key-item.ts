@@ -64,7 +64,7 @@ export interface SiteState {
   seen: string[];
 }
 
-/** Nobody may decide among these versions; they stay as they are until one more comes or an operator chooses. */
+/** Nobody may decide among these versions; they stay as they are until one more comes. */
 export interface Unresolved {
   readonly reason: string;
   readonly since: number;

@@ -7,7 +7,6 @@ export type LogKind =
   | 'unresolved' // nobody may decide; an operator is asked
   | 'evicted' // gone at one site by that site's own lifecycle
   | 'quarantined' // stands at a site, but the system has forgotten it: reported, not replicated
-  | 'rebuilt' // the item was made again from the buckets
   | 'collected'; // a tombstone was forgotten
 
 export interface LogEntry {

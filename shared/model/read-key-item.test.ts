@@ -24,6 +24,7 @@ function fullItem() {
     body: '',
     modifiedAt: 1754200000000,
     vid,
+    past: {},
     wid: vid === null ? null : 'w1',
     lookedAt: 1754200000001,
     evicted: false,

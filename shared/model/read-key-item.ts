@@ -118,7 +118,20 @@ const VERSION_KEYS: ReadonlySet<string> = new Set([
   ...['vid', 'dot', 'vv', 'kind', 'hlc', 'sizeBytes', 'crc32c', 'crc64nvme', 'metaDigest', 'origin', 'holders'],
 ]);
 const SITE_STATE_KEYS: ReadonlySet<string> = new Set([
-  ...['phys', 'token', 'body', 'modifiedAt', 'vid', 'past', 'wid', 'lookedAt', 'evicted', 'quarantined', 'intents', 'seen'],
+  ...[
+    'phys',
+    'token',
+    'body',
+    'modifiedAt',
+    'vid',
+    'past',
+    'wid',
+    'lookedAt',
+    'evicted',
+    'quarantined',
+    'intents',
+    'seen',
+  ],
 ]);
 const INTENT_KEYS: ReadonlySet<string> = new Set([
   ...['wid', 'vid', 'kind', 'basePhys', 'baseToken', 'worker', 'leaseUntil'],
@@ -148,7 +161,6 @@ const LOG_KINDS: readonly LogKind[] = Object.keys({
   unresolved: 1,
   evicted: 1,
   quarantined: 1,
-  rebuilt: 1,
   collected: 1,
 } satisfies Record<LogKind, 1>) as LogKind[];
 

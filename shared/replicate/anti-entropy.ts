@@ -1,6 +1,6 @@
 /** One pass that compares what buckets list with what the ledger says, and reconciles the keys that differ. Brakes first. */
 
-import { emptyItem, standing } from '../decide/draft.ts';
+import { standing } from '../decide/draft.ts';
 import { isFault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
@@ -66,7 +66,7 @@ export async function antiEntropy(world: World, { confirmDeletions = false }: Pa
 async function repair(world: World, key: string, sites: readonly SiteId[]): Promise<boolean> {
   try {
     const read = await world.ledger.get(key);
-    const route = routeFor(world, read.item ?? emptyItem(key));
+    const route = routeFor(world, read.item ?? { key, copyOf: null });
     if (route === null) return true;
     const outcome = await reconcile(world, key, route, sites, undefined, read);
     return outcome.kind === 'done';
@@ -127,7 +127,7 @@ function differingSites(
   item: KeyItem | null,
   listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>,
 ): SiteId[] {
-  const route = routeFor(world, item ?? emptyItem(key));
+  const route = routeFor(world, item ?? { key, copyOf: null });
   const sites = (route?.sites ?? []).filter((site) => listings.has(site));
   if (item === null || item.due !== null) return sites;
   return sites.filter((site) => {

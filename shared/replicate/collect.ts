@@ -14,6 +14,8 @@ export async function collect(world: World, keys: readonly string[], passStarted
     const { item, epoch } = await world.ledger.get(key);
     const route = item === null ? null : routeFor(world, item);
     if (item === null || route === null || !mayForget(world, item, route, passStartedAt)) continue;
+    // Traces first: one that outlived its item could be taken for a fresh delete by a later rebuild.
+    for (const site of route.sites) await removeTraces(world.stores[site] as ObjectStore, key);
     await world.ledger.appendLog({
       key,
       id: `collected/${item.frontier[0]}`,
@@ -21,9 +23,7 @@ export async function collect(world: World, keys: readonly string[], passStarted
       at: world.clock.now(),
       note: 'deleted everywhere, and long ago',
     });
-    if ((await world.ledger.remove(key, { rev: item.rev, epoch })) !== 'done') continue;
-    collected += 1;
-    for (const site of route.sites) await removeTraces(world.stores[site] as ObjectStore, key);
+    if ((await world.ledger.remove(key, { rev: item.rev, epoch })) === 'done') collected += 1;
   }
   return collected;
 }

@@ -8,6 +8,7 @@ import { RESOLVER, type SiteId } from '../model/site.ts';
 import type { Route } from '../model/topology.ts';
 import { contains, type Dot, dotName } from '../model/version-vector.ts';
 import type { World } from '../world/world.ts';
+import { routeFor } from './route.ts';
 import type { Run } from './run.ts';
 
 const NAMES_TRIED = 4;
@@ -17,11 +18,11 @@ type Reconcile = (world: World, key: string, route: Route, sites: readonly SiteI
 export async function keepLosers(
   world: World,
   run: Run,
-  { item, keep }: Decision,
+  { siblings, keep }: Decision,
   reconcile: Reconcile,
 ): Promise<void> {
-  if (item.frontier.length > SIBLINGS_KEPT_MAX) {
-    const detail = `${item.frontier.length} concurrent versions: resolved by clock, the losers stay in the buckets' histories`;
+  if (siblings > SIBLINGS_KEPT_MAX && run.route.policy.kind !== 'custom') {
+    const detail = `${siblings} concurrent versions: resolved by clock, the losers stay in the buckets' histories`;
     world.report({ severity: 'alarm', what: 'siblings', key: run.key, detail });
   }
   for (const loser of keep) {
@@ -43,7 +44,8 @@ async function keepLoser(world: World, run: Run, loser: LogicalVersion, reconcil
       read.item === null ? copyItemFor(world, run, name, loser, dot) : withHolders(read.item, run, loser, dot);
     if (next !== null && (await world.ledger.compareAndSet(next, { rev: next.rev, epoch: read.epoch })) !== 'done')
       return false;
-    await reconcile(world, name, run.route, run.route.sites);
+    const route = routeFor(world, { key: name, copyOf: { key: run.key, vid: loser.vid } }) ?? run.route;
+    await reconcile(world, name, route, route.sites);
     const { item } = await world.ledger.get(name);
     return item !== null && copiesOf(item, dot, run) >= wanted;
   }

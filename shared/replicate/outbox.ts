@@ -15,6 +15,8 @@ export async function flushLog(world: World, run: Run, item: KeyItem): Promise<v
     const vid = entry.kind === 'superseded' ? entry.by : entry.kind === 'version' ? entry.vid : undefined;
     const version = vid === undefined ? undefined : item.versions[vid];
     if (version?.kind === 'tombstone' && !(await leaveTraces(world, run, version))) continue;
+    if (entry.kind === 'quarantined')
+      world.report({ severity: 'alarm', what: 'quarantined', key: run.key, detail: entry.note });
     await world.ledger.appendLog(entry);
     run.logged.add(entry.id);
   }

@@ -8,10 +8,11 @@ import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import type { SiteId } from '../model/site.ts';
 import { readTombstone, TOMBSTONE_PREFIX } from '../model/tombstone.ts';
-import { type Route, routeOf, siteOf } from '../model/topology.ts';
+import { type Route, siteOf } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { readWhole } from './read.ts';
+import { routeFor } from './route.ts';
 
 const PAGE = 1000;
 
@@ -50,7 +51,7 @@ async function fill(world: World, { write }: { readonly write: boolean }): Promi
   let raced = 0;
   const conflicts: Array<{ key: string; sites: Record<SiteId, string> }> = [];
   for (const key of keys) {
-    const route = routeOf(world.topology, key);
+    const route = routeFor(world, { key, copyOf: null });
     if (route === null) continue;
     const { item: known, epoch } = await world.ledger.get(key);
     if (known !== null) continue;

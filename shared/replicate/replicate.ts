@@ -8,12 +8,13 @@ import { isReserved } from '../model/key-map.ts';
 import type { ObjectChange } from '../model/object-change.ts';
 import type { Outcome } from '../model/outcome.ts';
 import type { SiteId } from '../model/site.ts';
-import { type Route, routeOf } from '../model/topology.ts';
+import type { Route } from '../model/topology.ts';
 import type { World } from '../world/world.ts';
 import { askPolicy } from './ask.ts';
 import { keepLosers } from './keep.ts';
 import { observe } from './observe.ts';
 import { flushLog } from './outbox.ts';
+import { reportLeftOut, routeFor } from './route.ts';
 import { acknowledgeOnce, lookNext, openRun, type Run, recorded, seenBy } from './run.ts';
 import { write } from './write.ts';
 
@@ -28,11 +29,12 @@ export async function replicate(
 ): Promise<Outcome> {
   if (isReserved(change.key)) return skip('reserved', acknowledge);
   const read = await world.ledger.get(change.key);
-  const route = routeOf(world.topology, read.item?.copyOf?.key ?? change.key);
+  const route = routeFor(world, read.item ?? { key: change.key, copyOf: null });
   if (route === null || !route.sites.includes(change.site)) return skip('not-routed', acknowledge);
   const state = read.item?.sites[change.site];
   const known = change.kind === 'put' && change.phys !== undefined && state?.seen.includes(change.phys);
   if (known && read.item?.due === null) return skip('already-known', acknowledge);
+  reportLeftOut(world, change.key, route);
   return reconcile(world, change.key, route, [change.site], acknowledge, read);
 }
 

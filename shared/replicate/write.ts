@@ -71,10 +71,14 @@ export async function attempt(
     return 'done';
   } catch (error) {
     if (!isFault(error)) throw error;
-    if (error.kind !== 'timeout') run.spent.add(intent.wid);
-    if (isFault(error, 'precondition', 'conflict', 'timeout', 'not-found')) run.lookAt.add(site);
-    if (!isFault(error, 'precondition', 'conflict')) run.down.add(site);
-    return error.kind === 'timeout' ? 'unknown' : 'not-done';
+    const { kind, retry, message } = error;
+    const contended = kind === 'precondition' || kind === 'conflict';
+    if (kind !== 'timeout') run.spent.add(intent.wid);
+    if (contended || kind === 'timeout' || kind === 'not-found') run.lookAt.add(site);
+    if (!contended) run.down.add(site);
+    if (retry === 'never' && !contended && kind !== 'not-found')
+      world.report({ severity: 'alarm', what: 'cannot-hold', site, key: run.key, detail: message });
+    return kind === 'timeout' ? 'unknown' : 'not-done';
   }
 }
 

@@ -50,7 +50,7 @@ export type CustomResolver = (
 
 /** What a person should hear of. */
 export interface Notice {
-  readonly severity: 'info' | 'warning' | 'alarm';
+  readonly severity: 'warning' | 'alarm';
   readonly what:
     | 'site-down'
     | 'site-suspect'
@@ -58,6 +58,7 @@ export interface Notice {
     | 'corrupt-source'
     | 'unresolved'
     | 'quarantined'
+    | 'cannot-hold'
     | 'siblings'
     | 'refused-row';
   readonly site?: SiteId;

@@ -92,11 +92,7 @@ export function sumsOf(bytes: Uint8Array): { readonly crc32c: string; readonly c
   return { crc32c: toCrc32cText(crc32c(bytes)), crc64nvme: toCrc64nvmeText(crc64nvme(bytes)) };
 }
 
-export async function uploadWhole(
-  store: ObjectStore,
-  key: string,
-  body: string,
-): Promise<ObjectVersion> {
+export async function uploadWhole(store: ObjectStore, key: string, body: string): Promise<ObjectVersion> {
   const upload = await store.createUpload(key);
   const part = await store.putPart(key, upload, 1, encode(body));
   return store.completeUpload(key, upload, [part]);

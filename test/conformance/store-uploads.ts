@@ -4,19 +4,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import { Fault } from '#shared/model/fault.ts';
 import type { PartReceipt } from '#shared/store/store.ts';
-import {
-  type Case,
-  content,
-  copyOnto,
-  encode,
-  IF_ABSENT,
-  PLAIN,
-  put,
-  RICH,
-  refused,
-  sumsOf,
-  uploadWhole,
-} from './store-bench.ts';
+import { type Case, content, copyOnto, encode, IF_ABSENT, put, refused, sumsOf, uploadWhole } from './store-bench.ts';
 
 export const UPLOADS: readonly Case[] = [
   {

@@ -23,7 +23,7 @@ export interface Ghost {
   /** Somebody changed this key: whatever stands now is noted. */
   changed(step: number, bucket: Bucket, key: string, actor: Actor, op: string): Promise<void>;
   /** The ledger stored this item. */
-  stored(step: number, by: number, before: KeyItem | null, item: KeyItem): void;
+  stored(step: number, by: number, item: KeyItem): void;
   contentAt(site: SiteId, key: string): string | null;
   contentOf(site: SiteId, key: string, phys: string): string | undefined;
   born(key: string, vid: string): Born | undefined;
@@ -33,6 +33,7 @@ export function openGhost(history: History): Ghost {
   const contents = new Map<string, string>();
   const births = new Map<string, Born>();
   const told = new Set<string>();
+  const stored = new Map<string, KeyItem>();
 
   async function contentOf(store: ObjectStore, version: ObjectVersion): Promise<string> {
     const known = contents.get(physAt(store.site, version.key, version.phys));
@@ -89,7 +90,9 @@ export function openGhost(history: History): Ghost {
       history.now.set(at(id, key), history.stood.length - 1);
     },
 
-    stored(step, by, before, item) {
+    stored(step, by, item) {
+      const before = stored.get(item.key);
+      stored.set(item.key, item);
       for (const vid in item.versions) if (!births.has(`${item.key}\n${vid}`)) bear(step, by, item.key, item, vid);
       const heads = item.frontier.map((vid) => item.versions[vid]?.vv ?? {});
       for (const { vid, dot } of Object.values(item.versions)) {

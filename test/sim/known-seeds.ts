@@ -13,6 +13,9 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [21095, 'the answer to our write was thrown away when a client wrote over it at once'],
   [28542, 'a client deleted what we were about to delete; our own delete, coming second, counted as a client delete'],
   [37893, 'a bucket was emptied before anybody had looked at a write in it: nothing to be done, and no violation'],
-  [90_525, 'a flipped byte was copied: the version had no checksum of its own, and that of the bucket read from went unasked'],
+  [
+    90_525,
+    'a flipped byte was copied: the version had no checksum of its own, and that of the bucket read from went unasked',
+  ],
   [40176, 'an intent was forgotten when its write was answered, before a look had shown what it wrote over'],
 ];

@@ -39,5 +39,6 @@ export const PROOFS: readonly Proof[] = [
 /** Rules that no simulated world needs, and the test that needs them. */
 export const PROVED_ELSEWHERE: Readonly<Partial<Record<RuleName, string>>> = {
   'echo-after-base': 'shared/decide/without-rules.test.ts: it takes four mishaps in a row at one bucket',
-  quarantine: 'test/scenario: a bucket put back from a backup, which no cloud does with its own identities',
+  quarantine:
+    'shared/decide/classify.test.ts: a bucket put back from a backup, identities and all, which no cloud does',
 };

@@ -130,13 +130,13 @@ function openLedger(stage: Stage, task: Task): Ledger {
     compareAndSet: (item, { rev, epoch: claimedEpoch }) => {
       const { key } = item;
       return write(`compareAndSet ${key} rev ${rev}`, async () => {
-        const { item: before, epoch: epochThen } = await mine.get(key);
+        const epochThen = await mine.epoch();
         const epoch = stage.rules['epoch-fence'] ? claimedEpoch : epochThen;
         const answer = await mine.compareAndSet(item, { rev, epoch });
         if (answer === 'done') {
           const bytes = JSON.stringify(item).length;
           stage.history.ledgerWrites.push({ step: stage.step, key, claimedEpoch, epochThen, bytes });
-          stage.ghost.stored(stage.step, task.id, before, item);
+          stage.ghost.stored(stage.step, task.id, item);
           stage.trace(task, () => summary(item));
         }
         return answer;

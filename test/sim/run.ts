@@ -309,7 +309,7 @@ async function comeToRest(stage: RunningStage): Promise<void> {
       clean = await passWith(stage, world, task, round > 0);
     });
     await drain(stage);
-    history.settled = clean && round > 1 && before === history.restlessWrites + history.ledgerWrites.length;
+    history.settled = clean && round > 0 && before === history.restlessWrites + history.ledgerWrites.length;
   }
   await replay(stage);
 }
@@ -323,12 +323,13 @@ async function repairDisasters(stage: RunningStage): Promise<void> {
   await drain(stage);
 }
 
-/** I3 and I4: a rested world stays at rest, whatever is told again, in whatever order. */
+/** I3 and I4: a rested world stays at rest, whatever is told again, in whatever order, half of it twice. */
 async function replay(stage: RunningStage): Promise<void> {
   const { history, chance, sent } = stage;
   history.restlessWrites = 0;
   const before = await fingerprint(stage);
-  for (const body of chance.shuffle([...sent, ...sent])) await stage.queue.send(body);
+  const again = chance.shuffle(sent).slice(0, Math.ceil(sent.length / 2));
+  for (const body of chance.shuffle([...sent, ...again])) await stage.queue.send(body);
   start(stage, 'worker', 0, async (world) => {
     while ((await consume(world, { max: 10, visibilityMs: 30_000 })) > 0);
   });

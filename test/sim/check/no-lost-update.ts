@@ -18,10 +18,11 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     if (born === undefined) {
       if (isKnownNoOp(history, stood, bornAt)) continue;
       if (history.disasters.some((it) => it.site === stood.site && it.step > stood.step)) continue; // destroyed before anyone looked
+      const end = next ? `fell to ${next.op}` : 'stands';
       violations.push({
         invariant: 'I1',
         step: next?.step ?? stood.step,
-        text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${next ? `fell to ${next.op}` : 'stands'} and has no dot`,
+        text: `${stood.site} ${stood.key}: the client's ${stood.phys} (${stood.content}) ${end} and has no dot`,
       });
       continue;
     }
