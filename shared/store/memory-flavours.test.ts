@@ -138,8 +138,7 @@ describe('a bucket like S3', () => {
     const first = await put(store, 'k', 'one');
     expect(first.phys.startsWith(`e:${first.token}:1700000000:3:`)).toBe(true);
     expect((await put(store, 'k', 'one')).phys).toBe(first.phys);
-    for (const other of [{ metadata: OTHER }, { marker: 'bQ' }])
-      expect((await put(store, 'k', 'one', other)).phys).not.toBe(first.phys);
+    expect((await put(store, 'k', 'one', { metadata: OTHER })).phys).not.toBe(first.phys);
     clock.now += 1000;
     expect((await put(store, 'k', 'one')).phys).not.toBe(first.phys);
     await expect(store.get('k', first.phys)).rejects.toMatchObject({ kind: 'not-found' });
@@ -495,7 +494,7 @@ describe('a list', () => {
     for (const key of [...keys].reverse()) await put(store, key, 'x');
     expect((await store.list({ prefix: '', limit: 9 })).objects.map(({ key }) => key)).toEqual(keys);
     expect([...keys].sort()).not.toEqual(keys);
-    const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
-    for (const a of keys) for (const b of keys) expect(Math.sign(compareNames(a, b))).toBe(byBytes(a, b));
+    const inBytes = [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    expect([...keys].sort(compareNames)).toEqual(inBytes);
   });
 });
