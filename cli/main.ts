@@ -2,6 +2,7 @@
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkStores } from '#shared/world/check.ts';
 import { everyRule } from '../shared/decide/rules.ts';
 import { openSqliteLedger } from '../shared/ledger/sqlite.ts';
 import { isFault } from '../shared/model/fault.ts';
@@ -125,11 +126,13 @@ function openClouds(configured: Topology, folder: string, tell: (told: Told) => 
     });
     buckets.set(site, bucket);
   }
+  const stores = Object.fromEntries([...buckets].map(([site, bucket]) => [site, withCanonicalNames(bucket)]));
+  checkStores(configured, stores);
   return {
     buckets,
     world: {
       topology: { ...configured, limits },
-      stores: Object.fromEntries([...buckets].map(([site, bucket]) => [site, withCanonicalNames(bucket)])),
+      stores,
       ledger,
       queue,
       clock: { now },

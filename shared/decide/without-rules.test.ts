@@ -1,7 +1,7 @@
 /** Rules whose absence takes more mishaps in a row than a simulated world meets: each is shown to be needed by hand. */
 
 import { expect, it } from 'vitest';
-import { knownAt, openBench, stateAt } from '../../test/samples/bench.ts';
+import { DAY_MS, knownAt, openBench, replicated, stateAt } from '../../test/samples/bench.ts';
 import { everyRule, type Rules, withoutRule } from './rules.ts';
 
 /**
@@ -33,4 +33,25 @@ it('echo-after-base: without the rule it counts as our write, and what the clien
   const { state, known } = await copyOfAnUnrecordedWrite(withoutRule('echo-after-base'));
   expect(state.wid).not.toBeNull();
   expect(known.origin.site).toBe('a');
+});
+
+/** A key was collected, and a bucket is put back from a backup that still holds our replica of it. */
+async function replicaOfAForgottenKey(rules: Rules) {
+  const bench = await replicated('s3');
+  bench.now += 46 * DAY_MS;
+  bench.item = null;
+  await bench.decide(['b'], { rules });
+  return bench.item;
+}
+
+it('quarantine: an old replica of a forgotten key is reported and not replicated', async () => {
+  const item = await replicaOfAForgottenKey(everyRule);
+  expect(item?.frontier).toEqual([]);
+  expect(stateAt(item, 'b').quarantined).toBe(true);
+});
+
+it('quarantine: without the rule what was deleted comes back as a new version', async () => {
+  const item = await replicaOfAForgottenKey(withoutRule('quarantine'));
+  expect(item?.frontier).toHaveLength(1);
+  expect(item?.versions[item.frontier[0] ?? '']?.kind).toBe('object');
 });

@@ -1,6 +1,6 @@
 /** For each safety rule: a seed under which its absence is noticed, and by which invariant. */
 
-import type { RuleName } from '#shared/decide/rules.ts';
+import { RULES, type RuleName } from '#shared/decide/rules.ts';
 
 export interface Proof {
   readonly rule: RuleName;
@@ -42,3 +42,10 @@ export const PROVED_ELSEWHERE: Readonly<Partial<Record<RuleName, string>>> = {
   quarantine:
     'shared/decide/classify.test.ts: a bucket put back from a backup, identities and all, which no cloud does',
 };
+
+/** The rule's line in docs/PROTOCOL.md. */
+export function toRow(proof: Proof | { readonly rule: RuleName; readonly where: string }): string {
+  const { rule } = proof;
+  const [breaks, seed] = 'seed' in proof ? [proof.invariant, String(proof.seed)] : ['', `by hand: ${proof.where}`];
+  return `| \`${rule}\` | ${RULES[rule]} | ${breaks} | ${seed} |`;
+}

@@ -1,9 +1,10 @@
 /** The simulator can be trusted: it repeats itself, remembers what it found, and notices every rule that is removed. */
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { everyRule, RULES, type RuleName } from '#shared/decide/rules.ts';
 import { KNOWN_SEEDS } from './known-seeds.ts';
-import { PROOFS, PROVED_ELSEWHERE } from './mutations.ts';
+import { PROOFS, PROVED_ELSEWHERE, toRow } from './mutations.ts';
 import { runSeed } from './run.ts';
 import { readScenario } from './scenario.ts';
 
@@ -68,6 +69,13 @@ describe('without a safety rule', () => {
     const proved = [...PROOFS.map(({ rule }) => rule), ...Object.keys(PROVED_ELSEWHERE)].sort();
     expect(proved).toEqual(Object.keys(RULES).sort());
     expect(Object.values(everyRule).every(Boolean)).toBe(true);
+  });
+
+  it('docs/PROTOCOL.md tells what breaks, and after how many seeds', () => {
+    const protocol = readFileSync(new URL('../../docs/PROTOCOL.md', import.meta.url), 'utf8');
+    const byHand = Object.entries(PROVED_ELSEWHERE).map(([rule, where]) => ({ rule: rule as RuleName, where }));
+    for (const proof of [...PROOFS, ...byHand]) expect(protocol).toContain(toRow(proof));
+    for (const [seed] of KNOWN_SEEDS) expect(protocol).toContain(`| ${seed} |`);
   });
 
   for (const { rule, seed, invariant } of PROOFS) {
