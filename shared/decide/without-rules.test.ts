@@ -2,6 +2,7 @@
 
 import { expect, it } from 'vitest';
 import { DAY_MS, knownAt, openBench, replicated, stateAt } from '../../test/samples/bench.ts';
+import type { KeyItem } from '../model/key-item.ts';
 import { everyRule, type Rules, withoutRule } from './rules.ts';
 
 /**
@@ -36,12 +37,11 @@ it('echo-after-base: without the rule it counts as our write, and what the clien
 });
 
 /** A key was collected, and a bucket is put back from a backup that still holds our replica of it. */
-async function replicaOfAForgottenKey(rules: Rules) {
+async function replicaOfAForgottenKey(rules: Rules): Promise<KeyItem | null> {
   const bench = await replicated('s3');
   bench.now += 46 * DAY_MS;
   bench.item = null;
-  await bench.decide(['b'], { rules });
-  return bench.item;
+  return (await bench.decide(['b'], { rules })).item;
 }
 
 it('quarantine: an old replica of a forgotten key is reported and not replicated', async () => {

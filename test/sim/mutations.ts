@@ -40,7 +40,7 @@ export const PROOFS: readonly Proof[] = [
 export const PROVED_ELSEWHERE: Readonly<Partial<Record<RuleName, string>>> = {
   'echo-after-base': 'shared/decide/without-rules.test.ts: it takes four mishaps in a row at one bucket',
   quarantine:
-    'shared/decide/classify.test.ts: a bucket put back from a backup, identities and all, which no cloud does',
+    'shared/decide/without-rules.test.ts: a bucket put back from a backup, identities and all, which no cloud does',
 };
 
 /** The rule's line in docs/PROTOCOL.md. */
