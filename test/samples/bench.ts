@@ -1,5 +1,6 @@
 /** One key in a few memory buckets, looked at, decided about and written to by hand: nothing happens unasked. */
 
+import type { Standing } from '#shared/decide/assemble.ts';
 import { type Classifying, classify } from '#shared/decide/classify.ts';
 import { type Decision, decide, type Seen } from '#shared/decide/decide.ts';
 import { copyItem, emptyItem } from '#shared/decide/draft.ts';
@@ -14,7 +15,7 @@ import { metaDigest } from '#shared/model/metadata.ts';
 import { ABSENT, type ObjectMetadata, type ObjectVersion } from '#shared/model/object.ts';
 import type { Site, SiteId } from '#shared/model/site.ts';
 import type { ConflictPolicy, DeletePolicy, Limits, Route, Topology } from '#shared/model/topology.ts';
-import { DEFAULT_LIMITS } from '#shared/model/topology.ts';
+import { DEFAULT_LIMITS, siteOf } from '#shared/model/topology.ts';
 import { type MemoryFlavour, type MemoryStore, openMemoryStore } from '#shared/store/memory.ts';
 import type { WriteCondition } from '#shared/store/store.ts';
 
@@ -50,6 +51,8 @@ export interface Bench {
   readonly route: Route;
   /** Everything ever remembered, in order; what stands here is in the log. */
   readonly log: Map<string, LogEntry>;
+  /** The traces of deletes that were left in the buckets. */
+  readonly tombstones: Map<string, LogicalVersion>;
   /** Writes that cannot happen any more, as a run would know it. */
   readonly spent: Set<string>;
   /** Which version each write of ours brought, by site and physical version. */
@@ -61,6 +64,8 @@ export interface Bench {
   /** A client copies a kept version, marker and all, over what stands. */
   restore(site: SiteId, phys: string): ObjectVersion;
   look(site: SiteId): Promise<Look>;
+  /** What a rebuild finds there; where the service stores no checksum the bytes were read. */
+  standing(site: SiteId): Promise<Standing>;
   /** Decides on a look at each of these sites; the item becomes what was decided. */
   decide(sites: readonly SiteId[], changes?: Partial<Seen>): Promise<Decision>;
   decideOn(looks: readonly Look[], changes?: Partial<Seen>): Decision;
@@ -89,6 +94,7 @@ export function openBench(options: BenchOptions): Bench {
     topology,
     route,
     log: new Map(),
+    tombstones: new Map(),
     spent: new Set(),
     ours: new Map(),
 
@@ -100,9 +106,18 @@ export function openBench(options: BenchOptions): Bench {
     async look(site) {
       const store = bucket(site);
       const versions = await store.versions(KEY);
-      const entries = await Promise.all(versions.map((version) => prove(store, version)));
+      const entries = await Promise.all(versions.map((version) => prove(store, version, isAwaited)));
       if (store.capabilities.history === 'chain') return { kind: 'chain', site, entries };
       return { kind: 'current', site, entry: entries.at(-1) ?? null };
+    },
+
+    async standing(site) {
+      const store = bucket(site);
+      const versions = await store.versions(KEY);
+      const entries = await Promise.all(
+        versions.map((version) => prove(store, version, () => version.kind === 'object')),
+      );
+      return { site: siteOf(topology, site), exactToken: store.capabilities.exactToken, entries };
     },
 
     async decide(at, changes) {
@@ -113,16 +128,19 @@ export function openBench(options: BenchOptions): Bench {
       const decision = decide(deepFreeze(bench.item), KEY, deepFreeze(seen(looks, changes)));
       const rev = (bench.item?.rev ?? 0) + Number(decision.changed);
       if (rev > 0) bench.item = deepFreeze({ ...copyItem(decision.item), rev });
-      for (const entry of decision.item.outbox) bench.log.set(entry.id, bench.log.get(entry.id) ?? entry);
+      for (const entry of decision.item.outbox) {
+        bench.log.set(entry.id, bench.log.get(entry.id) ?? entry);
+        const told = decision.item.versions[entry.by ?? entry.vid ?? ''];
+        if (told?.kind === 'tombstone') bench.tombstones.set(told.vid, { ...told, holders: {} });
+      }
       return decision;
     },
 
     async classify(site, rules = everyRule) {
       const item = bench.item === null ? emptyItem(KEY) : copyItem(bench.item);
-      const at = topology.sites.find(({ id }) => id === site) as Site;
       const { exactToken } = bucket(site).capabilities;
       const { tombstoneGraceMs } = limits;
-      const on: Classifying = { now: bench.now, rules, site: at, exactToken, tombstoneGraceMs };
+      const on: Classifying = { now: bench.now, rules, site: siteOf(topology, site), exactToken, tombstoneGraceMs };
       classify(item, deepFreeze(await bench.look(site)), on);
       return item;
     },
@@ -189,13 +207,20 @@ export function openBench(options: BenchOptions): Bench {
     };
   }
 
-  /** Where the service stores no checksum, the bytes tell whether a write we wait for is ours. */
-  async function prove(store: MemoryStore, version: ObjectVersion): Promise<SeenVersion> {
+  /** Where the service stores no checksum, only the bytes can tell. */
+  async function prove(
+    store: MemoryStore,
+    version: ObjectVersion,
+    asked: (entry: SeenVersion, site: SiteId) => boolean,
+  ): Promise<SeenVersion> {
     const entry = recognise(version, NAMESPACE, store.site, MAC_KEYS, everyRule);
-    const awaited = bench.item?.sites[store.site]?.intents.some(({ wid }) => wid === entry.marker?.wid);
-    if (!awaited || hasChecksum(version)) return entry;
+    if (hasChecksum(version) || !asked(entry, store.site)) return entry;
     const { checksums } = await readAll(store, version.phys);
     return recognise({ ...version, checksums }, NAMESPACE, store.site, MAC_KEYS, everyRule);
+  }
+
+  function isAwaited({ marker }: SeenVersion, site: SiteId): boolean {
+    return bench.item?.sites[site]?.intents.some(({ wid }) => wid === marker?.wid) ?? false;
   }
 
   async function copyTo(site: SiteId, winner: LogicalVersion, wid: string, condition: WriteCondition): Promise<void> {
