@@ -15,7 +15,7 @@ import { keepLosers } from './keep.ts';
 import { observe } from './observe.ts';
 import { flushLog } from './outbox.ts';
 import { reportLeftOut, routeFor } from './route.ts';
-import { acknowledgeOnce, lookNext, openRun, type Run, recorded, seenBy } from './run.ts';
+import { acknowledgeOnce, lookNext, lostRace, openRun, type Run, recorded, seenBy } from './run.ts';
 import { write } from './write.ts';
 
 /** Enough for every site to surprise us twice; what is still open then is due in the ledger. */
@@ -58,6 +58,7 @@ export async function reconcile(
     const decision = decide(read.item, key, seenBy(world, run, looks));
     const stored = decision.changed ? await store(world, decision, read) : 'done';
     if (stored !== 'done') {
+      lostRace(run);
       read = await world.ledger.get(key);
       continue;
     }

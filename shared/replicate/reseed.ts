@@ -34,7 +34,16 @@ async function forget(world: World, site: SiteId, key: string): Promise<boolean>
   if (!lost) return false;
   const next = copyItem(item);
   const state = stateOf(next, site);
-  Object.assign(state, { phys: ABSENT, token: null, body: '', vid: null, wid: null, seen: [], evicted: false });
+  Object.assign(state, {
+    phys: ABSENT,
+    token: null,
+    body: '',
+    vid: null,
+    wid: null,
+    lookedAt: 0,
+    seen: [],
+    evicted: false,
+  });
   for (const version of Object.values(next.versions))
     if (version.holders[site]?.key === undefined) delete version.holders[site];
   next.due = world.clock.now();

@@ -96,6 +96,16 @@ export async function acknowledgeOnce(run: Run): Promise<void> {
   await run.acknowledge();
 }
 
+/**
+ * Somebody else has stored the item. Absence may have come and gone since our create-only writes were answered, so their
+ * answers no longer say what stands: those sites are looked at.
+ */
+export function lostRace(run: Run): void {
+  const kept = run.answers.filter(({ intent }) => intent.baseToken !== null);
+  for (const { site } of run.answers.filter(({ intent }) => intent.baseToken === null)) run.lookAt.add(site);
+  run.answers.splice(0, run.answers.length, ...kept);
+}
+
 /** What was learned is in the ledger now. */
 export function recorded(run: Run): void {
   run.lookAt.clear();

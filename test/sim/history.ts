@@ -72,6 +72,8 @@ export interface Pass {
   readonly from: number;
   readonly to: number;
   readonly confirmed: boolean;
+  /** All sites were listed: what a pass learns of the others while it repairs is not its own belief. */
+  readonly complete: boolean;
   readonly cap: number;
 }
 

@@ -233,6 +233,7 @@ async function passWith(stage: RunningStage, world: World, task: Task, confirmed
     from,
     to: stage.step,
     confirmed,
+    complete: report.kind === 'stopped' || report.skippedSites.length === 0,
     cap: Math.max(deletionCap, Math.floor(keys * deletionShare)),
   });
   return report.kind === 'finished' && report.differing === 0;

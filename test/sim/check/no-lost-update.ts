@@ -99,6 +99,9 @@ function fateOf({ key, version }: Born, history: History, ending: Ending): strin
   if (history.drops.length > 0 && history.superseded.some((it) => it.key === key && it.loser.vid === version.vid))
     return null;
   if (ending.log.get(key)?.some((entry) => entry.id === `superseded/${version.vid}`)) return null;
+  // Forgotten with its key, long after it had been dominated; the key may have been written again since.
+  const collected = ending.log.get(key)?.some((entry) => entry.kind === 'collected') === true;
+  if (collected && history.dominated.has(`${key}\n${version.vid}`)) return null;
   if (item === undefined)
     return ending.log.get(key)?.some((entry) => entry.kind === 'collected')
       ? null
