@@ -22,18 +22,18 @@ export const PROOFS: readonly Proof[] = [
   { rule: 'keep-losers', seed: 4, invariant: 'I1' },
   { rule: 'clock-dots', seed: 135, invariant: 'I1' },
   { rule: 'intent-first', seed: 2, invariant: 'I6' },
-  { rule: 'fresh-wid', seed: 15, invariant: 'I6' },
+  { rule: 'fresh-wid', seed: 33, invariant: 'I6' },
   { rule: 'exact-precondition', seed: 11, invariant: 'I1' },
   { rule: 'pinned-read', seed: 18, invariant: 'I11' },
   { rule: 'checked-read', seed: 167, invariant: 'I2' },
-  { rule: 'parts-complete', seed: 25, invariant: 'I2' },
+  { rule: 'parts-complete', seed: 54, invariant: 'I6' },
   { rule: 'ack-when-durable', seed: 2, invariant: 'I15' },
   { rule: 'epoch-fence', seed: 22, invariant: 'I14' },
   { rule: 'sentinel-proof', seed: 14, invariant: 'I20' },
   { rule: 'unreachable-is-not-absent', seed: 13, invariant: 'I15' },
   { rule: 'deletion-cap', seed: 9358, invariant: 'I20' },
   { rule: 'outbox-kept', seed: 2, invariant: 'I16' },
-  { rule: 'collect-when-seen', seed: 1424, invariant: 'I1' },
+  { rule: 'collect-when-seen', seed: 5962, invariant: 'I9' },
 ];
 
 /** Rules that no simulated world needs, and the test that needs them. */
