@@ -183,19 +183,20 @@ describe('R2: a write the ledger waits for', () => {
     expect(contains(version.vv, decision.winner?.dot as LogicalVersion['dot'])).toBe(false);
   });
 
-  it.each([1, 2])(
-    'is ours below a client’s patch of GCS metadata, the %s. one, even if patched back',
-    async (patches) => {
-      const { bench, decision } = await planned('gcs', (it) => it.put('a', 'longer'));
-      await bench.carryOut(decision);
-      bench.patch('b', 'other');
-      if (patches === 2) bench.patch('b', 'plain');
-      const item = await bench.classify('b');
-      const version = added(bench, item);
-      expect(contains(version.vv, decision.winner?.dot as LogicalVersion['dot'])).toBe(true);
-      expect(stateAt(item, 'b')).toMatchObject({ vid: version.vid, wid: null, intents: [] });
-    },
-  );
+  it.each<[what: string, flavour: MemoryFlavour, act: (bench: Bench, ours: string) => unknown]>([
+    ['patched its metadata', 'gcs', (it) => it.patch('b', 'other')],
+    ['patched it there and back', 'gcs', (it) => [it.patch('b', 'other'), it.patch('b', 'plain')]],
+    ['put it on hold', 'gcs', (it) => it.buckets.b?.touch(KEY)],
+    ['patched it and purged ours', 's3', (it, ours) => [it.patch('b', 'other'), it.buckets.b?.purge(KEY, ours)]],
+  ])('is ours below a client’s that %s before anybody looked', async (_what, flavour, act) => {
+    const { bench, decision } = await planned(flavour, (it) => it.put('a', 'longer'));
+    await bench.carryOut(decision);
+    act(bench, await physAt(bench, 'b'));
+    const item = await bench.classify('b');
+    const version = added(bench, item);
+    expect(contains(version.vv, decision.winner?.dot as LogicalVersion['dot'])).toBe(true);
+    expect(stateAt(item, 'b')).toMatchObject({ vid: version.vid, wid: null, intents: [] });
+  });
 });
 
 describe('R2a: a create-only write that lands where something stood', () => {

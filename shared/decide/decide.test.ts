@@ -273,6 +273,18 @@ describe('a decision', () => {
     expect(Object.keys(after.item.versions)).toHaveLength(1);
   });
 
+  it('takes equal content at a site for the winner, unwritten, once it has seen that it stands there now', async () => {
+    const bench = openBench({ sites: { a: 'gcs', b: 'gcs' } });
+    bench.put('b', 'same');
+    await bench.decide(['b'], { down: new Set(['a']) });
+    bench.now += 60_000;
+    bench.put('a', 'same');
+    const first = await bench.decide(['a']);
+    expect(first).toMatchObject({ winner: { dot: { s: 'a' } }, writes: [], look: ['b'], settled: false });
+    expect(await bench.decide(['b'])).toMatchObject({ writes: [], look: [], settled: true });
+    expect(knownAt(bench, 'b').vid).toBe(first.winner?.vid);
+  });
+
   it('plans nothing for a site that is down, and comes back to it', async () => {
     const bench = openBench({ sites: SITES });
     bench.put('a', 'one');
