@@ -30,8 +30,9 @@ async function forget(world: World, site: SiteId, key: string): Promise<boolean>
   const known = item?.sites[site];
   if (item === null || known === undefined) return false;
   const versions = await store.versions(key);
-  const lost = store.capabilities.history === 'chain' ? hasVanished(known, versions) : versions.length === 0;
-  if (!lost) return false;
+  // Where older versions are left, what is missing was purged, which is for the next look to say.
+  const emptied = hasVanished(known, versions) && !versions.some(({ phys }) => known.seen.includes(phys));
+  if (!(store.capabilities.history === 'chain' ? emptied : versions.length === 0)) return false;
   const next = copyItem(item);
   const state = stateOf(next, site);
   Object.assign(state, {
@@ -40,7 +41,6 @@ async function forget(world: World, site: SiteId, key: string): Promise<boolean>
     body: '',
     vid: null,
     wid: null,
-    lookedAt: 0,
     seen: [],
     evicted: false,
   });
