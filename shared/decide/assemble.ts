@@ -3,7 +3,7 @@
 import type { KeyItem, LogicalVersion, SiteState } from '../model/key-item.ts';
 import { type Marker, sameOrigin } from '../model/marker.ts';
 import { ABSENT, isAbsent } from '../model/object.ts';
-import type { Site } from '../model/site.ts';
+import { RESOLVER, type Site, type SiteId } from '../model/site.ts';
 import { contains, dotName, join } from '../model/version-vector.ts';
 import { addVersion, emptyItem, type Moment, nextDot, settleFrontier, stateOf } from './draft.ts';
 import type { SeenVersion } from './look.ts';
@@ -57,6 +57,7 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
   let past: LogicalVersion | null = null;
   let before: SeenVersion | null = null;
   let shadowed: SeenVersion | null = null;
+  let hiddenBelowOurs: Array<{ readonly entry: SeenVersion; readonly over: LogicalVersion | null }> = [];
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1;
     const evicted = isExpiry(site, before, entry, on.now);
@@ -65,9 +66,12 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
       : entry.version.kind === 'object'
         ? recognised(item, site, entry, past, wids)
         : deletedBy(item, site, entry, past);
+    const byClient = known === null ? entry.version.kind === 'object' : !evicted && isBornHere(known, site, entry);
+    // A client's later write at the same bucket has the last word over all that lies below it.
+    if (byClient) hiddenBelowOurs = [];
     if (known !== null) {
-      // Ours was written over a token. Where that covers bytes alone, a client's write with the same bytes may lie hidden between.
-      if (shadowed !== null) foreign(item, site, shadowed, past, fresh, on);
+      // Ours was written over a token. Where that covers bytes alone, a client's write of the same bytes may lie between.
+      if (shadowed !== null && !byClient) hiddenBelowOurs.push({ entry: shadowed, over: past });
       past = known;
     } else if (last && (entry.version.kind === 'object' || past !== null))
       past = foreign(item, site, entry, past, fresh, on);
@@ -84,6 +88,12 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
     shadowed = hidden ? entry : null;
     before = entry;
   }
+  // Named by the resolver: a dot of this site would claim to come after what this site's clients wrote later.
+  for (const { entry, over } of hiddenBelowOurs) foreign(item, site, entry, over, fresh, on, RESOLVER);
+}
+
+function isBornHere({ origin }: LogicalVersion, site: Site, { version }: SeenVersion): boolean {
+  return origin.site === site.id && sameOrigin(origin.phys, version.phys);
 }
 
 /** A version that is known by name: born here, or written here by us and untouched since. */
@@ -95,9 +105,7 @@ function recognised(
   wids: Set<string>,
 ): LogicalVersion | null {
   const { marker, version, intact } = entry;
-  const born = Object.values(item.versions).find(
-    ({ origin }) => origin.site === site.id && sameOrigin(origin.phys, version.phys),
-  );
+  const born = Object.values(item.versions).find((it) => isBornHere(it, site, entry));
   if (born !== undefined) {
     born.holders[site.id] = { phys: version.phys };
     return born;
@@ -125,13 +133,14 @@ function foreign(
   past: LogicalVersion | null,
   fresh: LogicalVersion[],
   on: Moment,
+  actor: SiteId = site.id,
 ): LogicalVersion {
   const kind = entry.version.kind === 'object' ? 'object' : 'tombstone';
   const holders = kind === 'object' ? { [site.id]: { phys: entry.version.phys } } : {};
   // A marker that no longer fits still tells over what the client wrote.
   const carried = item.versions[vidOf(entry) ?? ''];
   const pasts = [past, carried].filter((version) => version !== null && version !== undefined);
-  const dot = nextDot(item, site.id, on);
+  const dot = nextDot(item, actor, on);
   const made = addVersion(item, on, {
     dot,
     past: pasts,

@@ -53,6 +53,8 @@ function newEntries(
   let fresh: readonly SeenVersion[];
   if (at >= 0) fresh = entries.slice(at + 1).filter(({ version }) => version.phys !== state.phys);
   else if (known === '') fresh = state.lookedAt === 0 ? firstLook(state, entries) : entries;
+  else if (isAbsent(state.phys))
+    fresh = entries.slice(lastSeen(state, entries) + 1); // nothing stood, so nothing came back
   else fresh = entries.slice(rollBack(item, state, entries, on) + 1);
   if (entries.length === 0 && !isAbsent(state.phys)) fresh = [absence(item.key, on.now)];
   return on.rules['whole-chain'] ? fresh.slice(-SEEN_MAX) : fresh.slice(-1);
@@ -71,9 +73,13 @@ function firstLook(state: SiteState, entries: readonly SeenVersion[]): readonly 
   return entries.slice(from);
 }
 
+function lastSeen(state: SiteState, entries: readonly SeenVersion[]): number {
+  return entries.findLastIndex(({ version }) => state.seen.includes(version.phys));
+}
+
 /** R1: what we last saw was purged. First the older version that came back is recorded; answers where it stands. */
 function rollBack(item: KeyItem, state: SiteState, entries: readonly SeenVersion[], on: Classifying): number {
-  const at = entries.findLastIndex(({ version }) => state.seen.includes(version.phys));
+  const at = lastSeen(state, entries);
   const back = at < 0 ? absence(item.key, on.now) : (entries[at] as SeenVersion);
   if (on.rules.rollback) {
     if (back.version.kind === 'object' || standing(item, state) !== null) addForeign(item, state, back, 'rollback', on);

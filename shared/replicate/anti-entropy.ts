@@ -6,10 +6,12 @@ import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import { isAbsent } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
+import { siteOf } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { reconcile } from './replicate.ts';
 import { routeFor } from './route.ts';
+import { readReported } from './row.ts';
 import { hasSentinel } from './sentinel.ts';
 
 const PAGE = 1000;
@@ -44,11 +46,18 @@ export async function antiEntropy(world: World, { confirmDeletions = false }: Pa
   const keys = await allKeys(world, listings);
   const differing = new Map<string, SiteId[]>();
   let vanished = 0;
+  let failed = 0;
   for (const key of keys) {
-    const item = (await world.ledger.get(key)).item;
+    const read = await readReported(world, key);
+    if (read === null) {
+      failed += 1;
+      continue;
+    }
+    const { item } = read;
     const sites = differingSites(world, key, item, listings);
     if (sites.length > 0) differing.set(key, sites);
-    vanished += item !== null && sites.some((site) => hasVanished(item, site, listings.get(site)?.get(key))) ? 1 : 0;
+    const gone = sites.some((site) => item !== null && hasVanished(world, item, site, listings.get(site)?.get(key)));
+    vanished += gone ? 1 : 0;
   }
 
   const { deletionCap, deletionShare } = world.topology.limits;
@@ -58,7 +67,6 @@ export async function antiEntropy(world: World, { confirmDeletions = false }: Pa
     world.report({ severity: 'alarm', what: 'brake', detail: reason });
     return { kind: 'stopped', reason, vanished, cap };
   }
-  let failed = 0;
   for (const [key, sites] of differing) failed += (await repair(world, key, sites)) ? 0 : 1;
   return { kind: 'finished', startedAt, keys: keys.length, differing: differing.size, failed, skippedSites };
 }
@@ -138,7 +146,10 @@ function differingSites(
   });
 }
 
-function hasVanished(item: KeyItem, site: SiteId, listed: string | undefined): boolean {
+function hasVanished(world: World, item: KeyItem, site: SiteId, listed: string | undefined): boolean {
   const state = item.sites[site];
-  return listed === undefined && state !== undefined && standing(item, state) !== null;
+  if (listed !== undefined || state === undefined || standing(item, state) === null) return false;
+  const { expiresAfterMs } = siteOf(world.topology, site);
+  const expired = expiresAfterMs !== undefined && world.clock.now() >= state.modifiedAt + expiresAfterMs;
+  return !expired;
 }

@@ -6,12 +6,15 @@ import type { Route } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { routeFor } from './route.ts';
+import { readReported } from './row.ts';
 
 /** `passStartedAt`: an anti-entropy pass over all sites began then and has ended since. */
 export async function collect(world: World, keys: readonly string[], passStartedAt: number): Promise<number> {
   let collected = 0;
   for (const key of keys) {
-    const { item, epoch } = await world.ledger.get(key);
+    const read = await readReported(world, key);
+    if (read === null) continue;
+    const { item, epoch } = read;
     const route = item === null ? null : routeFor(world, item);
     if (item === null || route === null || !mayForget(world, item, route, passStartedAt)) continue;
     // Traces first: one that outlived its item could be taken for a fresh delete by a later rebuild.

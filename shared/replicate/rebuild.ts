@@ -79,7 +79,7 @@ async function assembleKey(
 ): Promise<KeyItem | null> {
   const { rules, topology } = world;
   const now = world.clock.now();
-  const found = await Promise.all(route.sites.map((site) => standingAt(world, key, site)));
+  const found = await comparable(world, await Promise.all(route.sites.map((site) => standingAt(world, key, site))));
   return assemble(key, found, tombstones, {
     now,
     rules,
@@ -96,6 +96,26 @@ async function standingAt(world: World, key: string, site: SiteId): Promise<Stan
     entries.push(recognise(proven, world.topology.namespace, site, world.macKeys, world.rules));
   }
   return { site: siteOf(world.topology, site), exactToken: store.capabilities.exactToken, entries };
+}
+
+/** S3 stores one checksum and GCS another: unmarked objects that may be equal are read, so that they can be compared. */
+async function comparable(world: World, found: readonly Standing[]): Promise<readonly Standing[]> {
+  const likeness = ({ entries }: Standing) => {
+    const last = entries.at(-1);
+    return last?.version.kind === 'object' && last.marker === null
+      ? `${last.version.sizeBytes} ${last.metaDigest}`
+      : null;
+  };
+  return Promise.all(
+    found.map(async (standing) => {
+      const like = likeness(standing);
+      if (like === null || found.filter((other) => likeness(other) === like).length < 2) return standing;
+      const { site, entries } = standing;
+      const last = entries.at(-1) as SeenVersion;
+      const version = await withChecksums(storeOf(world, site.id), last.version);
+      return { ...standing, entries: [...entries.slice(0, -1), { ...last, version }] };
+    }),
+  );
 }
 
 /** A version that is gone by now is described without checksums: then it is equal to nothing. */

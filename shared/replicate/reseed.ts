@@ -6,6 +6,7 @@ import { ABSENT } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
+import { readReported } from './row.ts';
 import { plantSentinel } from './sentinel.ts';
 
 const PAGE = 1000;
@@ -26,7 +27,9 @@ export async function reseed(world: World, site: SiteId): Promise<number> {
 
 async function forget(world: World, site: SiteId, key: string): Promise<boolean> {
   const store = world.stores[site] as ObjectStore;
-  const { item, epoch } = await world.ledger.get(key);
+  const read = await readReported(world, key);
+  if (read === null) return false;
+  const { item, epoch } = read;
   const known = item?.sites[site];
   if (item === null || known === undefined) return false;
   const versions = await store.versions(key);
