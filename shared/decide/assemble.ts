@@ -31,7 +31,8 @@ export function assemble(
   for (const tombstone of tombstones) learn(item, { ...tombstone, holders: {} });
   for (const version of Object.values(item.versions))
     item.dots[version.dot.s] = Math.max(item.dots[version.dot.s] ?? 0, version.dot.n);
-  for (const { site } of found) item.dots[site.id] = Math.max(item.dots[site.id] ?? 0, on.dotFloor);
+  for (const actor of [...found.map(({ site }) => site.id), RESOLVER])
+    item.dots[actor] = Math.max(item.dots[actor] ?? 0, on.dotFloor);
 
   const fresh: LogicalVersion[] = [];
   for (const standing of found) walk(item, standing, fresh, on);

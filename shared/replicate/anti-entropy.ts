@@ -6,7 +6,6 @@ import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import { isAbsent } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
-import { siteOf } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { reconcile } from './replicate.ts';
@@ -56,7 +55,7 @@ export async function antiEntropy(world: World, { confirmDeletions = false }: Pa
     const { item } = read;
     const sites = differingSites(world, key, item, listings);
     if (sites.length > 0) differing.set(key, sites);
-    const gone = sites.some((site) => item !== null && hasVanished(world, item, site, listings.get(site)?.get(key)));
+    const gone = sites.some((site) => item !== null && hasVanished(item, site, listings.get(site)?.get(key)));
     vanished += gone ? 1 : 0;
   }
 
@@ -146,10 +145,7 @@ function differingSites(
   });
 }
 
-function hasVanished(world: World, item: KeyItem, site: SiteId, listed: string | undefined): boolean {
+function hasVanished(item: KeyItem, site: SiteId, listed: string | undefined): boolean {
   const state = item.sites[site];
-  if (listed !== undefined || state === undefined || standing(item, state) === null) return false;
-  const { expiresAfterMs } = siteOf(world.topology, site);
-  const expired = expiresAfterMs !== undefined && world.clock.now() >= state.modifiedAt + expiresAfterMs;
-  return !expired;
+  return listed === undefined && state !== undefined && standing(item, state) !== null;
 }
