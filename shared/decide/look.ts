@@ -43,7 +43,7 @@ export function recognise(
   };
 }
 
-/** Checksums a service does not store are not compared here: `looksProven` tells whether that was enough. */
+/** Checksums a service does not store are not compared here: where one is missing, observe.ts reads the bytes first. */
 function matches(version: ObjectVersion, digest: string, marker: Marker): boolean {
   const { crc32c, crc64nvme } = version.checksums;
   return (

@@ -10,7 +10,7 @@ import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { reconcile } from './replicate.ts';
 import { routeFor } from './route.ts';
-import { readReported } from './row.ts';
+import { readReported, reportMalformed } from './row.ts';
 import { hasSentinel } from './sentinel.ts';
 
 const PAGE = 1000;
@@ -79,7 +79,7 @@ async function repair(world: World, key: string, sites: readonly SiteId[]): Prom
     return outcome.kind === 'done';
   } catch (error) {
     if (!isFault(error)) throw error;
-    if (error.kind === 'invalid') world.report({ severity: 'alarm', what: 'refused-row', key, detail: error.message });
+    reportMalformed(world, key, error);
     return false;
   }
 }

@@ -5,6 +5,7 @@ import type { World } from '../world/world.ts';
 import { reapJobs } from './parts.ts';
 import { reconcile } from './replicate.ts';
 import { routeFor } from './route.ts';
+import { reportMalformed } from './row.ts';
 
 const JOB_KEPT_MS = 48 * 3_600_000;
 
@@ -31,8 +32,7 @@ export async function sweep(world: World, limit: number): Promise<Swept> {
     } catch (error) {
       if (!isFault(error)) throw error;
       failed += 1;
-      if (error.kind === 'invalid')
-        world.report({ severity: 'alarm', what: 'refused-row', key, detail: error.message });
+      reportMalformed(world, key, error);
     }
   }
   await reapJobs(world, JOB_KEPT_MS);
