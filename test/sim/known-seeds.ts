@@ -20,4 +20,8 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
     'a flipped byte was copied: the version had no checksum of its own, and that of the bucket read from went unasked',
   ],
   [40176, 'an intent was forgotten when its write was answered, before a look had shown what it wrote over'],
+  [
+    209_663,
+    'a delete that the client had written over before the pass looked counted for the brake: the checker was wrong',
+  ],
 ];

@@ -30,14 +30,13 @@ export function brake(history: History): readonly Violation[] {
       });
   }
   for (const { by, from, to, confirmed, complete, cap } of history.passes) {
-    const own = history.born.filter(
-      (born) =>
-        born.by === by &&
-        born.step >= from &&
-        born.version.kind === 'tombstone' &&
-        born.version.origin.cause === 'delete',
+    // Of each key, what the pass believed last: a delete that the client wrote over before the pass looked takes nothing away.
+    const believed = new Map(
+      history.born.filter((born) => born.by === by && born.step >= from).map(({ key, version }) => [key, version]),
     );
-    const deletions = new Set(own.map(({ key }) => key)).size;
+    const deletions = [...believed.values()].filter(
+      ({ kind, origin }) => kind === 'tombstone' && origin.cause === 'delete',
+    ).length;
     const meanwhile = history.stood.filter(
       ({ step, actor, content }) => step >= from && step <= to && actor !== 'us' && content === null,
     ).length;
