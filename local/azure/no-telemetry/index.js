@@ -1,0 +1,9 @@
+module.exports = {
+  setup() {
+    return this;
+  },
+  start() {
+    return this;
+  },
+  TelemetryClient: class {},
+};
