@@ -24,4 +24,8 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
     209_663,
     'a delete that the client had written over before the pass looked counted for the brake: the checker was wrong',
   ],
+  [
+    166_918,
+    'two ledgers were lost: what the first rebuild named below a delete, the next found under a later write of the client',
+  ],
 ];

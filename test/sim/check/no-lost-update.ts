@@ -1,5 +1,6 @@
 /** I1: a client's object that we wrote over, or that nobody wrote over, is known by dot and won, was dominated, or lost on the record. */
 
+import { RESOLVER } from '#shared/model/site.ts';
 import { contains } from '#shared/model/version-vector.ts';
 import { type Born, type Ending, type History, physAt, type Stood, type Violation } from '../history.ts';
 
@@ -28,7 +29,7 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     }
     const names = [born, ...boundTo(history, stood)];
     const fate = names.some((name) => fateOf(name, history, ending) === null) ? null : fateOf(born, history, ending);
-    if (fate !== null)
+    if (fate !== null && !hadTheLastWord(history, stood, born))
       violations.push({
         invariant: 'I1',
         step: next?.step ?? stood.step,
@@ -109,6 +110,21 @@ function fateOf({ key, version }: Born, history: History, ending: Ending): strin
   const heads = item.frontier.map((vid) => item.versions[vid]);
   if (heads.some((head) => head !== undefined && contains(head.vv, version.dot))) return null;
   return `is neither winner, nor dominated, nor superseded on the record (frontier ${item.frontier.join()})`;
+}
+
+/**
+ * Found below a delete that may have been ours, by one rebuild, and forgotten with that ledger: to the next rebuild, what
+ * the bucket's own clients wrote later is the successor of all that lies below.
+ */
+function hadTheLastWord(history: History, hidden: Stood, { version }: Born): boolean {
+  const forgotten = version.dot.s === RESOLVER && history.drops.some((step) => step > hidden.step);
+  return (
+    forgotten &&
+    history.stood.some(
+      ({ site, key, step, actor, content }) =>
+        site === hidden.site && key === hidden.key && step > hidden.step && actor === 'client' && content !== null,
+    )
+  );
 }
 
 /** A touch or a copy onto itself that changed nothing needs no dot of its own. */
