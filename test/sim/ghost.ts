@@ -104,7 +104,9 @@ export function openGhost(history: History): Ghost {
         const { vid } = state;
         if (vid !== null && item.versions[vid]?.kind === 'tombstone')
           history.absences.push({ site, key: item.key, step });
-        history.bound.set(physAt(site, item.key, state.phys), { vid: state.vid, wid: state.wid, step });
+        const name = physAt(site, item.key, state.phys);
+        const since = history.bound.get(name)?.since ?? step;
+        history.bound.set(name, { vid: state.vid, wid: state.wid, since, step });
       }
       for (const entry of item.outbox) {
         if (entry.kind !== 'superseded' || told.has(`${item.key}\n${entry.id}`)) continue;

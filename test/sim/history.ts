@@ -77,6 +77,15 @@ export interface Pass {
   readonly cap: number;
 }
 
+export interface Binding {
+  readonly vid: string | null;
+  readonly wid: string | null;
+  /** When the ledger first said so. */
+  readonly since: number;
+  /** And last. */
+  readonly step: number;
+}
+
 export interface History {
   readonly scenario: Scenario;
   readonly stood: Stood[];
@@ -91,7 +100,7 @@ export interface History {
   readonly collected: Collected[];
   readonly passes: Pass[];
   /** Every binding the ledger ever stored: site, key and phys, to vid and wid. */
-  readonly bound: Map<string, { readonly vid: string | null; readonly wid: string | null; readonly step: number }>;
+  readonly bound: Map<string, Binding>;
   /** When the ledger noted that nothing stands at a site. */
   readonly absences: Array<{ readonly site: SiteId; readonly key: string; readonly step: number }>;
   readonly markers: Array<{ readonly step: number; readonly bytes: number }>;

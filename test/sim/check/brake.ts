@@ -1,7 +1,7 @@
 /** I20: an emptied bucket deletes nothing elsewhere, and no pass believes in more deletions than it may unasked. */
 
 import { isAbsent } from '#shared/model/object.ts';
-import type { History, Violation } from '../history.ts';
+import { type History, physAt, type Violation } from '../history.ts';
 
 export function brake(history: History): readonly Violation[] {
   const violations: Violation[] = [];
@@ -34,8 +34,10 @@ export function brake(history: History): readonly Violation[] {
     const believed = new Map(
       history.born.filter((born) => born.by === by && born.step >= from).map(({ key, version }) => [key, version]),
     );
-    const deletions = [...believed.values()].filter(
-      ({ kind, origin }) => kind === 'tombstone' && origin.cause === 'delete',
+    // A listing shows that something is gone only where the ledger said that it stood.
+    const deletions = [...believed].filter(
+      ([key, { kind, origin }]) =>
+        kind === 'tombstone' && origin.cause === 'delete' && wasKnown(history, origin.site, key, from),
     ).length;
     const meanwhile = history.stood.filter(
       ({ step, actor, content }) => step >= from && step <= to && actor !== 'us' && content === null,
@@ -59,4 +61,12 @@ export function brake(history: History): readonly Violation[] {
       });
   }
   return violations;
+}
+
+function wasKnown(history: History, site: string, key: string, before: number): boolean {
+  const here = physAt(site, key, '');
+  return [...history.bound].some(
+    ([name, { vid, since }]) =>
+      since < before && vid !== null && name.startsWith(here) && !isAbsent(name.slice(here.length)),
+  );
 }
