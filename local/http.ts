@@ -1,6 +1,7 @@
 /** One HTTP endpoint: listens where it was told, lets every request meet the faults, and never dies of a bad one. */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { Transform } from 'node:stream';
 import type { Call, RequestEffect } from './faults.ts';
@@ -12,6 +13,8 @@ export interface HttpEndpoint {
   readonly service: string;
   /** 0: any free one. */
   readonly port: number;
+  /** For clients that speak nothing but https. Left out: plain http. */
+  readonly tls?: TlsFiles;
   /** What the request is, for the faults. Must not throw: a request that makes no sense is 'unknown'. */
   describe(request: IncomingMessage): { readonly operation: string; readonly key?: string };
   /** May write to `response` as it likes; what it throws becomes the cloud's own internal error by `refuse`. */
@@ -20,13 +23,20 @@ export interface HttpEndpoint {
   refuse(response: ServerResponse, status: number, cause?: unknown): void;
 }
 
+/** A certificate and its key, as PEM. */
+export interface TlsFiles {
+  readonly key: string;
+  readonly cert: string;
+}
+
 /** S3 refuses headers of more than 8 KiB, the others at 16 KiB and more. */
 const HEADER_BYTES_MAX = 16 * 1024;
 const STOP_GRACE_MS = 500;
 
 export async function serveHttp(endpoint: HttpEndpoint): Promise<Service> {
   const { cloud, service } = endpoint;
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: 0, keepAliveTimeout: 30_000 });
+  const options = { maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: 0, keepAliveTimeout: 30_000 };
+  const server = endpoint.tls ? createTlsServer({ ...options, ...endpoint.tls }) : createServer(options);
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
     socket.setNoDelay(true);
