@@ -16,11 +16,16 @@ export interface HttpEndpoint {
   /** For clients that speak nothing but https. Left out: plain http. */
   readonly tls?: TlsFiles;
   /** What the request is, for the faults. Must not throw: a request that makes no sense is 'unknown'. */
-  describe(request: IncomingMessage): { readonly operation: string; readonly key?: string };
+  describe(request: IncomingMessage): Described | Promise<Described>;
   /** May write to `response` as it likes; what it throws becomes the cloud's own internal error by `refuse`. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Answers with the cloud's own error for this status. `cause` is what went wrong inside, if anything did. */
   refuse(response: ServerResponse, status: number, cause?: unknown): void;
+}
+
+export interface Described {
+  readonly operation: string;
+  readonly key?: string;
 }
 
 /** A certificate and its key, as PEM. */
@@ -102,7 +107,7 @@ async function respond(endpoint: HttpEndpoint, request: IncomingMessage, respons
     cloud: cloud.name,
     service,
     ...(from === undefined ? {} : { from }),
-    ...endpoint.describe(request),
+    ...(await endpoint.describe(request)),
   };
   const effects = cloud.faults.meet(call);
   if (effects.length > 0 && !(await survive(endpoint, effects, request, response))) return;
