@@ -55,8 +55,10 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
   const state = stateOf(item, site.id);
   state.lookedAt = Math.max(1, on.now);
   const wids = new Set<string>();
+  const tokens = new Set<string>();
   let past: LogicalVersion | null = null;
   let before: SeenVersion | null = null;
+  let strange = false;
   let shadowed: SeenVersion | null = null;
   let hiddenBelowOurs: Array<{ readonly entry: SeenVersion; readonly over: LogicalVersion | null }> = [];
   for (const [i, entry] of entries.entries()) {
@@ -65,7 +67,7 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
     const known: LogicalVersion | null = evicted
       ? past
       : entry.version.kind === 'object'
-        ? recognised(item, site, entry, past, wids)
+        ? recognised(item, site, entry, strange && shadowed === null ? null : past, wids)
         : deletedBy(item, site, entry, past);
     const byClient = known === null ? entry.version.kind === 'object' : !evicted && isBornHere(known, site, entry);
     // A client's later write at the same bucket has the last word over all that lies below it.
@@ -80,13 +82,11 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
     if (past !== null) state.past = join(state.past, past.vv);
     if (past !== null && entry.intact && past.vid === vidOf(entry))
       past.holders[site.id] = { phys: entry.version.phys };
-    const hidden =
-      known === null &&
-      !last &&
-      !exactToken &&
-      entry.version.kind === 'object' &&
-      entry.version.token === before?.version.token;
-    shadowed = hidden ? entry : null;
+    const { kind, token } = entry.version;
+    const repeated = token !== null && tokens.has(token);
+    shadowed = known === null && !last && !exactToken && kind === 'object' && repeated ? entry : null;
+    if (token !== null) tokens.add(token);
+    if (kind === 'object') strange = known === null;
     before = entry;
   }
   // Named by the resolver: a dot of this site would claim to come after what this site's clients wrote later.

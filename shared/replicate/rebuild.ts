@@ -66,9 +66,20 @@ async function fill(world: World, { write }: { readonly write: boolean }): Promi
       toCopy += lacking;
       equal += lacking === 0 ? 1 : 0;
     }
-    if (write && (await world.ledger.compareAndSet(item, { rev: 0, epoch })) !== 'done') raced += 1;
+    if (write && !(await enter(world, item, epoch))) raced += 1;
   }
   return { keys: keys.length, equal, toCopy, conflicts, raced };
+}
+
+/** False: somebody else was faster with this key. A new epoch means that somebody else does all of this: then it is over here. */
+async function enter(world: World, item: KeyItem, epoch: number): Promise<boolean> {
+  const swap = await world.ledger.compareAndSet(item, { rev: 0, epoch });
+  if (swap === 'fenced')
+    throw fault('fenced', `the ledger has left epoch ${epoch} while it was being filled: start again`, {
+      op: 'fill',
+      key: item.key,
+    });
+  return swap === 'done';
 }
 
 async function assembleKey(

@@ -29,4 +29,7 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
     'two ledgers were lost: what the first rebuild named below a delete, the next found under a later write of the client',
   ],
   [342_639, 'a mass deletion reached a copy that the ledger did not know of yet: no listing shows that as vanished'],
+  [389_221, 'a rebuild took a copy of ours that a client had put back over a write of its own for our first write'],
+  [430_955, 'a rebuild that was fenced on its way reported that it had finished'],
+  [434_321, 'a rebuild overlooked a client write of equal bytes that had a delete between it and the earlier ones'],
 ];
