@@ -3,6 +3,8 @@
 export interface Delivery {
   readonly id: string;
   readonly body: string;
+  /** What travels beside the body, where somebody else than us sent it: Pub/Sub tells of objects there. */
+  readonly attributes?: Readonly<Record<string, string>>;
   /** 1 the first time. */
   readonly attempt: number;
   readonly sentAt: number;

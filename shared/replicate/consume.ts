@@ -1,54 +1,96 @@
 /** Takes changes from the queue: each is acknowledged when what it told is in the ledger, then worked on. */
 
 import { isFault } from '../model/fault.ts';
-import { readObjectChange } from '../model/object-change.ts';
+import { type ObjectChange, readObjectChange } from '../model/object-change.ts';
 import type { Outcome } from '../model/outcome.ts';
-import type { Delivery, Settlement } from '../queue/queue.ts';
+import type { Delivery, Queue, Settlement } from '../queue/queue.ts';
 import type { World } from '../world/world.ts';
 import { replicate } from './replicate.ts';
 
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MOST_MS = 15 * 60_000;
 
+/** Where changes come from: our own queue, or one that a cloud fills in words of its own. */
+export interface Source {
+  readonly queue: Queue;
+  /** Nothing in it for us: an empty list. Not understood: Fault 'invalid', and the message goes to the dead letters. */
+  read(delivery: Delivery): readonly ObjectChange[];
+}
+
 /** One batch; answers how many messages it held. */
 export async function consume(
   world: World,
   options: { readonly max: number; readonly visibilityMs: number },
+  source: Source = ownSource(world),
 ): Promise<number> {
-  const deliveries = await world.queue.receive(options);
-  await Promise.all(deliveries.map((delivery) => handle(world, delivery)));
+  const deliveries = await source.queue.receive(options);
+  await Promise.all(deliveries.map((delivery) => handle(world, source, delivery)));
   return deliveries.length;
 }
 
-async function handle(world: World, delivery: Delivery): Promise<void> {
+function ownSource({ queue }: World): Source {
+  return { queue, read: ({ body }) => [readObjectChange(body)] };
+}
+
+async function handle(world: World, { queue, read }: Source, delivery: Delivery): Promise<void> {
   let settled = false;
   const acknowledge = async () => {
     settled = true;
-    await world.queue.settle(delivery.receipt, { kind: 'done' });
+    await queue.settle(delivery.receipt, { kind: 'done' });
   };
-  const outcome = await outcomeOf(world, delivery, acknowledge);
+  const settlement = await work(world, () => read(delivery), delivery.attempt, acknowledge);
   if (settled) return;
-  const settlement: Settlement =
-    outcome.kind === 'failed'
-      ? { kind: 'dead', reason: outcome.fault.message }
-      : { kind: 'again', delayMs: backoff(delivery.attempt) };
   try {
-    await world.queue.settle(delivery.receipt, settlement);
+    await queue.settle(delivery.receipt, settlement);
   } catch (error) {
     // Unsettled, the message comes again when its visibility ends. The others of the batch must not suffer.
     if (!isFault(error)) throw error;
   }
 }
 
-async function outcomeOf(world: World, delivery: Delivery, acknowledge: () => Promise<void>): Promise<Outcome> {
+/** Works on all that one message told; what is to become of the message unless `acknowledge` was called on the way. */
+export async function work(
+  world: World,
+  read: () => readonly ObjectChange[],
+  attempt: number,
+  acknowledge: () => Promise<void>,
+): Promise<Settlement> {
+  const [first, ...others] = await outcomesOf(world, read, acknowledge);
+  if (first === undefined) return { kind: 'done' };
+  // Worst first: a message that holds anything to be tried again comes again whole.
+  const outcomes = [first, ...others];
+  if (outcomes.some(({ kind }) => kind === 'retry' || kind === 'later'))
+    return { kind: 'again', delayMs: backoff(attempt) };
+  const failed = outcomes.find((outcome) => outcome.kind === 'failed');
+  return failed === undefined ? { kind: 'done' } : { kind: 'dead', reason: failed.fault.message };
+}
+
+async function outcomesOf(
+  world: World,
+  read: () => readonly ObjectChange[],
+  acknowledge: () => Promise<void>,
+): Promise<readonly Outcome[]> {
+  let changes: readonly ObjectChange[];
   try {
-    return await replicate(world, readObjectChange(delivery.body), acknowledge);
+    changes = read();
   } catch (error) {
-    if (!isFault(error)) throw error;
-    return error.retry === 'never' && error.kind !== 'fenced'
-      ? { kind: 'failed', fault: error }
-      : { kind: 'retry', fault: error };
+    return [toOutcome(error)];
   }
+  let open = changes.length;
+  const acknowledgeLast = async () => {
+    open -= 1;
+    if (open === 0) await acknowledge();
+  };
+  return Promise.all(
+    changes.map((change) => replicate(world, change, acknowledgeLast).catch((error: unknown) => toOutcome(error))),
+  );
+}
+
+function toOutcome(error: unknown): Outcome {
+  if (!isFault(error)) throw error;
+  return error.retry === 'never' && error.kind !== 'fenced'
+    ? { kind: 'failed', fault: error }
+    : { kind: 'retry', fault: error };
 }
 
 function backoff(attempt: number): number {
