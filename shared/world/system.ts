@@ -1,6 +1,7 @@
 /** The real clock and the real chance, as every program that is not a simulation gives them to its world. */
 
 import { randomBytes } from 'node:crypto';
+import type { Timer } from '../store/layers/timer.ts';
 import type { Clock, Random } from './world.ts';
 
 const ID_BYTES = 16;
@@ -11,4 +12,14 @@ export function openSystemClock(): Clock {
 
 export function openSystemRandom(): Random {
   return { id: () => randomBytes(ID_BYTES).toString('base64url') };
+}
+
+/** How layers of a store wait. */
+export function openSystemTimer(): Timer {
+  return {
+    after(ms, run) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+  };
 }
