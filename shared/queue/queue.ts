@@ -37,8 +37,15 @@ export interface QueueDepth {
 export interface Queue {
   /** Durable once answered. */
   send(body: string, options?: { readonly delayMs?: number }): Promise<void>;
-  /** At most `max` (1 to 10) messages, each hidden from others for `visibilityMs`. Never waits longer than one round trip. */
-  receive(options: { readonly max: number; readonly visibilityMs: number }): Promise<readonly Delivery[]>;
+  /**
+   * At most `max` (1 to 10) messages, each hidden from others for `visibilityMs`. Where there are none, it waits for one
+   * up to `waitMs` (0 when left out); a queue may wait less, but never longer than that and one round trip.
+   */
+  receive(options: {
+    readonly max: number;
+    readonly visibilityMs: number;
+    readonly waitMs?: number;
+  }): Promise<readonly Delivery[]>;
   /** True when this receipt still held the message; false when it had expired or was settled before (no error: at least once). */
   settle(receipt: string, settlement: Settlement): Promise<boolean>;
   /** Hide for another `visibilityMs` from now; false as for settle. */

@@ -17,6 +17,11 @@ export interface Source {
   read(delivery: Delivery): readonly ObjectChange[];
 }
 
+/** Runs `task` when no other one of this key is under way. */
+export type InTurn = (key: string, task: () => Promise<Outcome>) => Promise<Outcome>;
+
+const atOnce: InTurn = (_key, task) => task();
+
 /** One batch; answers how many messages it held. */
 export async function consume(
   world: World,
@@ -32,13 +37,19 @@ function ownSource({ queue }: World): Source {
   return { queue, read: ({ body }) => [readObjectChange(body)] };
 }
 
-async function handle(world: World, { queue, read }: Source, delivery: Delivery): Promise<void> {
+/** Works on one message and settles it; `inTurn` keeps two runs over one key apart where somebody cares. */
+export async function handle(
+  world: World,
+  { queue, read }: Source,
+  delivery: Delivery,
+  inTurn: InTurn = atOnce,
+): Promise<void> {
   let settled = false;
   const acknowledge = async () => {
     settled = true;
     await queue.settle(delivery.receipt, { kind: 'done' });
   };
-  const settlement = await work(world, () => read(delivery), delivery.attempt, acknowledge);
+  const settlement = await work(world, () => read(delivery), delivery.attempt, acknowledge, inTurn);
   if (settled) return;
   try {
     await queue.settle(delivery.receipt, settlement);
@@ -54,8 +65,9 @@ export async function work(
   read: () => readonly ObjectChange[],
   attempt: number,
   acknowledge: () => Promise<void>,
+  inTurn: InTurn = atOnce,
 ): Promise<Settlement> {
-  const [first, ...others] = await outcomesOf(world, read, acknowledge);
+  const [first, ...others] = await outcomesOf(world, read, acknowledge, inTurn);
   if (first === undefined) return { kind: 'done' };
   // Worst first: a message that holds anything to be tried again comes again whole.
   const outcomes = [first, ...others];
@@ -69,6 +81,7 @@ async function outcomesOf(
   world: World,
   read: () => readonly ObjectChange[],
   acknowledge: () => Promise<void>,
+  inTurn: InTurn,
 ): Promise<readonly Outcome[]> {
   let changes: readonly ObjectChange[];
   try {
@@ -82,7 +95,9 @@ async function outcomesOf(
     if (open === 0) await acknowledge();
   };
   return Promise.all(
-    changes.map((change) => replicate(world, change, acknowledgeLast).catch((error: unknown) => toOutcome(error))),
+    changes.map((change) =>
+      inTurn(change.key, () => replicate(world, change, acknowledgeLast)).catch((error: unknown) => toOutcome(error)),
+    ),
   );
 }
 

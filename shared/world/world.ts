@@ -10,6 +10,8 @@ import type { Topology } from '../model/topology.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ObjectStore } from '../store/store.ts';
 
+export type { Timer } from '../store/layers/timer.ts';
+
 export interface World {
   readonly topology: Topology;
   readonly stores: Readonly<Record<SiteId, ObjectStore>>;
@@ -53,6 +55,7 @@ export interface Notice {
   readonly severity: 'warning' | 'alarm';
   readonly what:
     | 'site-down'
+    | 'queue-down'
     | 'site-suspect'
     | 'brake'
     | 'corrupt-source'
