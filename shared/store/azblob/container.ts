@@ -31,6 +31,8 @@ export interface AzureBlobStoreOptions {
   readonly credential?: AzureCredential;
   /** Whether the account keeps versions; found out by writing and removing one object when absent. */
   readonly history?: 'chain' | 'current';
+  /** Put before the SDK's own, so that the service's logs tell who asked. */
+  readonly userAgent?: string;
   /** For one request and its answer, bodies that stream aside. */
   readonly requestTimeoutMs?: number;
   /** How long a body may stand still on its way to us. */
@@ -57,30 +59,32 @@ export interface CopySource {
   readonly authorization?: HttpAuthorization;
 }
 
-/** read and write are told apart because only a write can have happened unseen; copy is a write that takes its time. */
-export type RequestKind = 'read' | 'write' | 'copy';
+/** Only a write can have happened unseen; what is staged shows nowhere, and what is staged by a copy takes its time. */
+export type RequestKind = 'read' | 'write' | 'stage' | 'copy';
 
 const REQUEST_TIMEOUT_MS = 60_000;
 const COPY_TIMEOUT_MS = 10 * 60_000;
 const SOURCE_RIGHTS_MS = 60 * 60_000;
 const TOKEN_SCOPE = 'https://storage.azure.com/.default';
 
-/** One try: a repeated conditional write would meet its own first success and be refused. Repeating is a layer. */
-const PIPELINE: StoragePipelineOptions = { retryOptions: { maxTries: 1 } };
-
 export async function openContainer(options: AzureBlobStoreOptions): Promise<Container> {
   const { site, credential, requestTimeoutMs = REQUEST_TIMEOUT_MS, idleTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   const sdk = await import('@azure/storage-blob');
+  const pipeline: StoragePipelineOptions = {
+    // One try: a repeated conditional write would meet its own first success and be refused. Repeating is a layer.
+    retryOptions: { maxTries: 1 },
+    ...(options.userAgent !== undefined && { userAgentOptions: { userAgentPrefix: options.userAgent } }),
+  };
   const client = openService().getContainerClient(options.container);
 
   function openService(): BlobServiceClient {
     const { url, connectionString } = options;
-    if (connectionString !== undefined) return sdk.BlobServiceClient.fromConnectionString(connectionString, PIPELINE);
+    if (connectionString !== undefined) return sdk.BlobServiceClient.fromConnectionString(connectionString, pipeline);
     if (url === undefined) throw invalid('url', url, 'the blob endpoint of the account, or a connectionString');
-    if (credential?.kind === 'token') return new sdk.BlobServiceClient(url, credential.credential, PIPELINE);
-    if (credential?.kind !== 'shared-key') return new sdk.BlobServiceClient(url, undefined, PIPELINE);
+    if (credential?.kind === 'token') return new sdk.BlobServiceClient(url, credential.credential, pipeline);
+    if (credential?.kind !== 'shared-key') return new sdk.BlobServiceClient(url, undefined, pipeline);
     const { accountName, accountKey } = credential;
-    return new sdk.BlobServiceClient(url, new sdk.StorageSharedKeyCredential(accountName, accountKey), PIPELINE);
+    return new sdk.BlobServiceClient(url, new sdk.StorageSharedKeyCredential(accountName, accountKey), pipeline);
   }
 
   return {
@@ -119,7 +123,7 @@ export async function openContainer(options: AzureBlobStoreOptions): Promise<Con
       try {
         return await run(watch.signal);
       } catch (error) {
-        throw error instanceof Fault ? error : toFault(error, {}, kind !== 'read');
+        throw error instanceof Fault ? error : toFault(error, {}, kind === 'write');
       } finally {
         watch.stop();
       }

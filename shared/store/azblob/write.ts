@@ -102,7 +102,7 @@ async function putBlocks(
 }
 
 export async function stage(container: Container, key: string, id: string, bytes: Uint8Array, sum: bigint) {
-  await container.call('write', (abortSignal) =>
+  await container.call('stage', (abortSignal) =>
     container.blob(key).stageBlock(id, bytes, bytes.length, { abortSignal, transactionalContentCrc64: toWire(sum) }),
   );
 }
