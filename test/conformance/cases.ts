@@ -15,9 +15,25 @@ export interface Case<Bench> {
   run(bench: Bench): Promise<void>;
 }
 
+/** What one case showed of one driver, as docs/compatibility.md tells it. */
+export interface Shown {
+  readonly contract: 'object store' | 'ledger' | 'queue';
+  readonly driver: string;
+  readonly test: string;
+  /** Why it did not run. */
+  readonly reason?: string;
+  readonly capabilities?: object;
+}
+
+declare module 'vitest' {
+  interface TaskMeta {
+    shown?: Shown;
+  }
+}
+
 export interface Suite<Bench> {
-  /** `memory keeps the contract of a ledger`. */
-  readonly title: string;
+  readonly driver: string;
+  readonly contract: Shown['contract'];
   readonly cases: readonly Case<Bench>[];
   readonly skip: readonly Skip[] | undefined;
   readonly offers: (need: string) => boolean;
@@ -28,7 +44,8 @@ export interface Suite<Bench> {
 /** A cloud may need it, a driver on this machine does not. */
 const CASE_MS_MAX = 120_000;
 
-export function runCases<Bench>({ title, cases, skip = [], offers, around }: Suite<Bench>): void {
+export function runCases<Bench>({ driver, contract, cases, skip = [], offers, around }: Suite<Bench>): void {
+  const title = `${driver} keeps the contract of ${contract === 'object store' ? 'an' : 'a'} ${contract}`;
   const skips = new Map(skip.map(({ test, reason }) => [test, reason]));
   for (const [test, reason] of skips) {
     if (!cases.some((it) => it.test === test)) throw new Error(`${title}: no test is called "${test}"`);
@@ -39,6 +56,7 @@ export function runCases<Bench>({ title, cases, skip = [], offers, around }: Sui
     for (const { test, needs, run } of cases) {
       const reason = skips.get(test) ?? (needs === undefined || offers(needs) ? undefined : `needs ${needs}`);
       it(test, { timeout: CASE_MS_MAX }, async (context) => {
+        context.task.meta.shown = { contract, driver, test, ...(reason === undefined ? {} : { reason }) };
         if (reason !== undefined) {
           console.warn(`not run: ${title}: ${test}, ${reason}`);
           return context.skip(reason);

@@ -38,7 +38,8 @@ export function ledgerConformance(harness: LedgerHarness): void {
     },
   };
   runCases({
-    title: `${harness.name} keeps the contract of a ledger`,
+    driver: harness.name,
+    contract: 'ledger',
     cases: [...ITEMS, ...LISTS, ...LOG, model],
     skip: harness.skip,
     offers: (need) => (need === 'reopen' ? harness.reopen !== undefined : harness.plantRow !== undefined),

@@ -33,7 +33,8 @@ export function queueConformance(harness: QueueHarness): void {
     },
   };
   runCases({
-    title: `${harness.name} keeps the contract of a queue`,
+    driver: harness.name,
+    contract: 'queue',
     cases: [...CASES, model],
     skip: harness.skip,
     offers: () => harness.reopen !== undefined,

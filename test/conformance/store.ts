@@ -53,6 +53,9 @@ export function storeConformance(harness: StoreHarness): void {
     for (const [index, { test, needs, run }] of CASES.entries()) {
       const reason = skips.get(test) ?? (needs === 'client' && !harness.client ? 'needs a client' : undefined);
       it(test, async (context) => {
+        const { capabilities } = opened!.store;
+        const skipped = reason === undefined ? {} : { reason };
+        context.task.meta.shown = { contract: 'object store', driver: harness.name, test, capabilities, ...skipped };
         if (reason !== undefined) {
           console.warn(`not run: ${harness.name}: ${test}, ${reason}`);
           return context.skip(reason);
