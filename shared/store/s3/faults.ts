@@ -144,10 +144,9 @@ function meaningOf(error: unknown): Meaning {
   if (status !== undefined) return BY_STATUS[status] ?? (status >= 400 && status < 500 ? { kind: 'invalid' } : UNKNOWN);
   const system = textOf(error, 'code');
   if (textOf(error, 'syscall') === 'connect') return UNREACHABLE;
-  if (BY_CONNECTION[system]) return BY_CONNECTION[system];
+  if (system !== '') return BY_CONNECTION[system] ?? UNKNOWN;
   const name = textOf(error, 'name');
-  if (name === 'AbortError' || name === 'TimeoutError') return NO_ANSWER;
-  return system === '' ? { kind: 'internal' } : UNKNOWN;
+  return name === 'AbortError' || name === 'TimeoutError' ? NO_ANSWER : { kind: 'internal' };
 }
 
 function messageOf(error: unknown, { op, key }: Asked): string {
