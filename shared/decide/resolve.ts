@@ -79,9 +79,12 @@ function rank(version: LogicalVersion, order: readonly string[]): number {
   return at < 0 ? order.length : at;
 }
 
+/** One of each content, and of those one whose bytes can still be read. */
 function distinct(objects: readonly LogicalVersion[], winner: LogicalVersion): readonly LogicalVersion[] {
   const kept: LogicalVersion[] = [];
-  for (const object of objects) {
+  const isReadable = ({ holders }: LogicalVersion) => Object.keys(holders).length > 0;
+  const unreadable = objects.filter((object) => !isReadable(object));
+  for (const object of [...objects.filter(isReadable), ...unreadable]) {
     if (object !== winner && ![winner, ...kept].some((other) => sameContent(object, other))) kept.push(object);
   }
   return kept;

@@ -32,4 +32,5 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [389_221, 'a rebuild took a copy of ours that a client had put back over a write of its own for our first write'],
   [430_955, 'a rebuild that was fenced on its way reported that it had finished'],
   [434_321, 'a rebuild overlooked a client write of equal bytes that had a delete between it and the earlier ones'],
+  [458_921, 'of two equal losers the one was to be kept whose bucket had been emptied, and so neither was'],
 ];
