@@ -1,4 +1,4 @@
-/** Checks AWS Signature Version 4 as the services do: in headers, in presigned URLs, and piece by piece in streamed bodies. */
+/** Checks AWS Signature Version 4 as the services do: in headers, in presigned URLs, and chunk by chunk in bodies. */
 
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -189,7 +189,8 @@ function readClaim(request: SignedRequest, query: readonly Pair[]): Claim {
     const refuse = (message: string) => new SignatureError('malformed', message, true);
     if (authorization !== undefined)
       throw refuse(
-        'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header should be specified',
+        'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header ' +
+          'should be specified',
       );
     if (algorithm !== ALGORITHM) throw refuse(`X-Amz-Algorithm only supports "${ALGORITHM}"`);
     const credential = get('X-Amz-Credential');
@@ -199,14 +200,16 @@ function readClaim(request: SignedRequest, query: readonly Pair[]): Claim {
     const expires = get('X-Amz-Expires');
     if (!credential || !signedHeaders || !signature || !date || !expires)
       throw refuse(
-        'Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.',
+        'Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, ' +
+          'X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.',
       );
     const seconds = Number(expires);
     if (!/^-?\d{1,15}$/.test(expires)) throw refuse('X-Amz-Expires should be a number');
     if (seconds < 0) throw refuse('X-Amz-Expires must be non-negative');
     if (seconds > WEEK_SECONDS)
       throw refuse(
-        `X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than ${WEEK_SECONDS} seconds`,
+        'X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than ' +
+          `${WEEK_SECONDS} seconds`,
       );
     return { presigned: true, credential, signedHeaders, signature, date, expires: seconds };
   }
