@@ -131,12 +131,10 @@ export async function serveGrpc(endpoint: GrpcEndpoint): Promise<Service> {
   });
   const protos = loadProtos(endpoint.protos);
   for (const [name, methods] of Object.entries(endpoint.services)) {
-    const definition = protos[name];
-    if (definition === undefined) throw new Error(`${endpoint.protos} has no service ${name}`);
-    server.addService(
-      definition as ServiceDefinition,
-      implement(endpoint, definition as ServiceDefinition, methods, sockets),
-    );
+    const found = protos[name];
+    if (found === undefined) throw new Error(`${endpoint.protos} has no service ${name}`);
+    const definition = strict(found as ServiceDefinition);
+    server.addService(definition, implement(endpoint, definition, methods, sockets));
   }
   // The connections are accepted here and handed on, so that a fault can cut the one that a call came by.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -168,6 +166,46 @@ export async function serveGrpc(endpoint: GrpcEndpoint): Promise<Service> {
 function loadProtos(path: string): PackageDefinition {
   const file = createRequire(import.meta.url).resolve(path);
   return fromJSON(JSON.parse(readFileSync(file, 'utf8')), DECODING);
+}
+
+/** The decoder takes a field that breaks off for a shorter one; Google does not. */
+function strict(definition: ServiceDefinition): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const requestDeserialize = (bytes: Buffer) => {
+        checkFields(bytes);
+        return method.requestDeserialize(bytes);
+      };
+      return [name, { ...method, requestDeserialize }];
+    }),
+  );
+}
+
+const VARINT_BYTES_MAX = 10;
+
+/** Walks over the fields of a message in protobuf's wire format; throws where one goes beyond the end. */
+function checkFields(bytes: Buffer): void {
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let index = 0; index < VARINT_BYTES_MAX; index++) {
+      const byte = bytes[at++];
+      if (byte === undefined) break;
+      value += (byte & 0x7f) * 2 ** (7 * index);
+      if (byte < 0x80) return value;
+    }
+    throw new Error('the request breaks off');
+  };
+  while (at < bytes.length) {
+    const kind = varint() % 8;
+    if (kind === 0) varint();
+    else if (kind === 1 || kind === 5) at += kind === 1 ? 8 : 4;
+    else if (kind === 2) {
+      const length = varint();
+      at += length;
+    } else throw new Error(`the request has a field of the kind ${kind}`);
+    if (at > bytes.length) throw new Error('the request breaks off');
+  }
 }
 
 type Handlers = Record<string, UntypedHandleCall>;
