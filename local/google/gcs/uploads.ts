@@ -123,7 +123,7 @@ async function* readable(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 
 function withContentType(json: Json, contentType: string | undefined): Json {
   if (contentType === undefined) return json;
-  if (typeof json.contentType === 'string' && json.contentType !== contentType) {
+  if (typeof json.contentType === 'string' && json.contentType !== '' && json.contentType !== contentType) {
     // The real service came to check this, see github.com/buildkite/agent/pull/361.
     const told = `Content-Type specified in the upload (${contentType})`;
     throw invalidValue(`${told} does not match Content-Type specified in metadata (${json.contentType}).`);
