@@ -11,8 +11,7 @@ export interface HttpEndpoint {
   readonly cloud: Cloud;
   /** As in a fault's scope. */
   readonly service: string;
-  /** 0: any free one. */
-  readonly port: number;
+  readonly port: Port;
   /** For clients that speak nothing but https. Left out: plain http. */
   readonly tls?: TlsFiles;
   /** What the request is, for the faults. Must not throw: a request that makes no sense is 'unknown'. */
@@ -21,6 +20,16 @@ export interface HttpEndpoint {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Answers with the cloud's own error for this status. `cause` is what went wrong inside, if anything did. */
   refuse(response: ServerResponse, status: number, cause?: unknown): void;
+}
+
+/** A number, of which 0 is any free one, or a port that several services answer on. */
+export type Port = number | SharedPort;
+
+export interface SharedPort {
+  readonly port: number;
+  add(endpoint: HttpEndpoint): void;
+  /** After the services on it. */
+  stop(): Promise<void>;
 }
 
 export interface Described {
@@ -39,25 +48,54 @@ const HEADER_BYTES_MAX = 16 * 1024;
 const STOP_GRACE_MS = 500;
 
 export async function serveHttp(endpoint: HttpEndpoint): Promise<Service> {
-  const { cloud, service } = endpoint;
+  const { cloud, service, port, tls } = endpoint;
+  if (typeof port !== 'number') {
+    port.add(endpoint);
+    return { name: service, port: port.port, stop: async () => {} };
+  }
+  const listener = await openListener(cloud, port, service, () => endpoint, tls);
+  return { name: service, ...listener };
+}
+
+/** One port for several services, as each request says for whom it is; `pick` answers one of the names that were added. */
+export async function openSharedPort(
+  cloud: Cloud,
+  port: number,
+  pick: (request: IncomingMessage) => string,
+): Promise<SharedPort> {
+  const endpoints = new Map<string, HttpEndpoint>();
+  const listener = await openListener(cloud, port, 'endpoint', (request) => endpoints.get(pick(request)));
+  return { ...listener, add: (endpoint) => void endpoints.set(endpoint.service, endpoint) };
+}
+
+async function openListener(
+  cloud: Cloud,
+  wanted: number,
+  what: string,
+  endpointOf: (request: IncomingMessage) => HttpEndpoint | undefined,
+  tls?: TlsFiles,
+): Promise<{ readonly port: number; stop(): Promise<void> }> {
   const options = { maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: 0, keepAliveTimeout: 30_000 };
-  const server = endpoint.tls ? createTlsServer({ ...options, ...endpoint.tls }) : createServer(options);
+  const server = tls ? createTlsServer({ ...options, ...tls }) : createServer(options);
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
     socket.setNoDelay(true);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  const answer = (request: IncomingMessage, response: ServerResponse) => void respond(endpoint, request, response);
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
+    const endpoint = endpointOf(request);
+    if (endpoint === undefined) response.writeHead(501).end();
+    else void respond(endpoint, request, response);
+  };
   server.on('request', answer);
   // `Expect: 100-continue`: the body is asked for by the handler reading it, not before.
   server.on('checkContinue', (request, response) => {
     request.once('resume', () => response.headersSent || response.writeContinue());
     answer(request, response);
   });
-  const port = await listen(server, cloud.host, endpoint.port, `${cloud.name} ${service}`);
+  const port = await listen(server, cloud.host, wanted, `${cloud.name} ${what}`);
   return {
-    name: service,
     port,
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));
