@@ -91,7 +91,16 @@ async function openListener(
   server.on('request', answer);
   // `Expect: 100-continue`: the body is asked for by the handler reading it, not before.
   server.on('checkContinue', (request, response) => {
-    request.once('resume', () => response.headersSent || response.writeContinue());
+    let asked = false;
+    const ask = () => {
+      if (!asked && !response.headersSent) response.writeContinue();
+      asked = true;
+    };
+    request.once('resume', ask);
+    // A loop over the request reads without ever resuming it.
+    request.on('newListener', (event) => {
+      if (event === 'readable' || event === 'data') ask();
+    });
     answer(request, response);
   });
   const port = await listen(server, cloud.host, wanted, `${cloud.name} ${what}`);
