@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { serveHttp } from '../../http.ts';
+import { type Port, serveHttp } from '../../http.ts';
 import type { Cloud, Service } from '../../service.ts';
 import { ACCOUNT, REGION } from '../account.ts';
 import {
@@ -24,8 +24,7 @@ import { readTarget, type Target } from './target.ts';
 import { toErrorXml } from './xml.ts';
 
 export interface S3Options {
-  /** 0: any free one. */
-  readonly port: number;
+  readonly port: Port;
   /** Left out: those of the local world. */
   readonly credentials?: Credentials;
 }
