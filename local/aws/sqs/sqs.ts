@@ -1,13 +1,13 @@
 /** The SQS of the local AWS: queues over the JSON protocol of today and the query protocol of before. */
 
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { serveHttp } from '../../http.ts';
+import { type Port, serveHttp } from '../../http.ts';
 import type { Cloud, Service } from '../../service.ts';
+import { faultOf, reply, xmlAnswer, xmlError } from '../query/answer.ts';
 import type { AwsError } from '../query/error.ts';
 import { type Form, readFormBody } from '../query/form.ts';
 import { readBody } from '../query/read-body.ts';
-import { element, escapeXml, readForm, readJson, type Structure, writeXml } from '../query/shape.ts';
+import { readForm, readJson, type Structure } from '../query/shape.ts';
 import { checkSignature } from '../query/signature.ts';
 import { type Caller, openSqs } from './actions.ts';
 import type { Attributes } from './attributes.ts';
@@ -23,7 +23,7 @@ export interface SqsService extends Service {
 }
 
 export interface SqsOptions {
-  readonly port: number;
+  readonly port: Port;
 }
 
 /** Ten messages of a mebibyte in all, in base64 or with every byte escaped. */
@@ -58,12 +58,12 @@ export async function startSqs(cloud: Cloud, { port }: SqsOptions): Promise<SqsS
     try {
       if (asked.refused !== undefined) throw asked.refused;
       checkSignature(request, asked.body, 'sqs', cloud.now());
-      const answer = await run(asked, { origin: originOf(request), signal: hungUp.signal });
-      reply(cloud, response, asked.protocol, 200, answer);
+      const body = await run(asked, { origin: originOf(request), signal: hungUp.signal });
+      answer(cloud, response, asked.protocol, 200, body);
     } catch (error) {
       const known = toSqsError(error);
       if (known !== error && known.kind.status >= 500) throw error;
-      replyError(cloud, response, asked.protocol, known);
+      answerError(cloud, response, asked.protocol, known);
     }
   }
 
@@ -72,12 +72,8 @@ export async function startSqs(cloud: Cloud, { port }: SqsOptions): Promise<SqsS
     const shape: { readonly input: Structure; readonly output: Structure } = SHAPES[action];
     const given = protocol === 'json' ? readJson(shape.input, input) : readForm(shape.input, input as Form);
     const call = sqs.actions[action] as (input: unknown, caller: Caller) => unknown;
-    const answer = await call(given, caller);
-    if (protocol === 'json') return JSON.stringify(answer);
-    const result = writeXml(shape.output, answer);
-    const metadata = element('ResponseMetadata', element('RequestId', randomUUID()));
-    const inside = (result === '' ? '' : element(`${action}Result`, result)) + metadata;
-    return `<?xml version="1.0"?><${action}Response xmlns="${XML_NAMESPACE}">${inside}</${action}Response>`;
+    const done = await call(given, caller);
+    return protocol === 'json' ? JSON.stringify(done) : xmlAnswer(XML_NAMESPACE, action, shape.output, done);
   }
 
   const service = await serveHttp({
@@ -93,7 +89,7 @@ export async function startSqs(cloud: Cloud, { port }: SqsOptions): Promise<SqsS
     handle,
     refuse(response, status) {
       const protocol = requests.get(response.req)?.protocol ?? 'json';
-      replyError(cloud, response, protocol, errorOfStatus(status));
+      answerError(cloud, response, protocol, errorOfStatus(status));
     },
   });
   here = `http://${cloud.host}:${service.port}`;
@@ -163,40 +159,26 @@ function queueName(url: unknown): { readonly queueName?: string } {
   return name === null ? {} : { queueName: name };
 }
 
-function reply(
+function answer(
   cloud: Cloud,
   response: ServerResponse,
   protocol: Protocol,
   status: number,
   body: string,
-  query?: string,
+  code?: string,
 ) {
-  const bytes = Buffer.from(body);
-  response.writeHead(status, {
-    'x-amzn-RequestId': randomUUID(),
-    'Content-Type': protocol === 'json' ? 'application/x-amz-json-1.0' : 'text/xml',
-    'Content-Length': bytes.length,
-    Date: new Date(cloud.now()).toUTCString(),
-    ...(query === undefined ? {} : { 'x-amzn-query-error': query }),
+  reply(response, {
+    status,
+    type: protocol === 'json' ? 'application/x-amz-json-1.0' : 'text/xml',
+    body,
+    at: cloud.now(),
+    ...(code === undefined ? {} : { headers: { 'x-amzn-query-error': `${code};${faultOf(status)}` } }),
   });
-  response.end(bytes);
 }
 
-function replyError(cloud: Cloud, response: ServerResponse, protocol: Protocol, { kind, message }: AwsError): void {
-  const { type, code, status } = kind;
-  const fault = status < 500 ? 'Sender' : 'Receiver';
-  if (protocol === 'json') {
-    const body = JSON.stringify({ __type: type, message });
-    reply(cloud, response, protocol, status, body, `${code};${fault}`);
-    return;
-  }
-  const error = element('Type', fault) + element('Code', code) + element('Message', escapeXml(message));
-  const inside = element('Error', `${error}<Detail/>`) + element('RequestId', randomUUID());
-  reply(
-    cloud,
-    response,
-    protocol,
-    status,
-    `<?xml version="1.0"?><ErrorResponse xmlns="${XML_NAMESPACE}">${inside}</ErrorResponse>`,
-  );
+function answerError(cloud: Cloud, response: ServerResponse, protocol: Protocol, error: AwsError): void {
+  const { type, code, status } = error.kind;
+  const body =
+    protocol === 'json' ? JSON.stringify({ __type: type, message: error.message }) : xmlError(XML_NAMESPACE, error);
+  answer(cloud, response, protocol, status, body, code);
 }
