@@ -277,7 +277,8 @@ export function openBacklog(cloud: Cloud, registry: Registry, events: BacklogEve
     }
     const row = rowOf(subscription.id, place.message);
     if (row === undefined || row.deliveries !== place.deliveries) return null;
-    return late || (row.held === 1 && row.due > cloud.now()) ? row : null;
+    // Of a key nothing counts that has to come again behind what failed.
+    return (late && row.ordering_key === '') || (row.held === 1 && row.due > cloud.now()) ? row : null;
   }
 
   /** All of them are dealt with, whatever becomes of the others; answers those that held nothing. */
