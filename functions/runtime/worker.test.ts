@@ -120,6 +120,22 @@ describe('a worker', () => {
     expect(scene.notices.filter(({ what }) => what === 'queue-down')).toHaveLength(2);
   });
 
+  it('survives a bug, tells of it, and leaves the message to come again', async () => {
+    const scene = await openScene();
+    let bugs = 1;
+    scene.before = ({ place, op }) => {
+      if (place === 'ledger' && op === 'compareAndSet' && bugs-- > 0)
+        throw new TypeError('undefined is not a function');
+    };
+    scene.put('aws', 'first', 'meets the bug');
+    const worker = start(scene, [scene.queue]);
+    await until(() => worker.state.received === 1 && worker.state.underWay === 0);
+    expect(scene.notices).toContainEqual(expect.objectContaining({ severity: 'alarm', what: 'bug' }));
+    expect((await scene.queue.depth()).inFlight).toBe(1);
+    scene.now += 60_001;
+    await until(async () => (await scene.read('az', 'first')) === 'meets the bug');
+  });
+
   it('ends what is under way before it stops, and takes nothing new', async () => {
     const scene = await openScene();
     scene.put('aws', 'last', 'words');

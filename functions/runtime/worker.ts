@@ -54,12 +54,16 @@ export function startWorker(world: World, sources: readonly Source[], options: W
         const deliveries = await source.queue.receive({ max: Math.min(BATCH, free), visibilityMs, waitMs });
         state.failing = 0;
         state.received += deliveries.length;
-        for (const delivery of deliveries) begin(source, delivery);
+        for (const delivery of deliveries) {
+          if (state.stopping) await source.queue.settle(delivery.receipt, { kind: 'again', delayMs: 0 });
+          else begin(source, delivery);
+        }
         if (deliveries.length === 0) await pause(timer, IDLE_PAUSE_MS, stopped.signal);
       } catch (error) {
-        if (!isFault(error)) throw error;
+        if (state.stopping) return;
         state.failing += 1;
-        world.report({ severity: 'warning', what: 'queue-down', detail: error.message });
+        if (isFault(error)) world.report({ severity: 'warning', what: 'queue-down', detail: error.message });
+        else reportBug(error);
         await pause(timer, Math.min(PAUSE_MOST_MS, PAUSE_FIRST_MS * 2 ** Math.min(state.failing, 10)), stopped.signal);
       }
     }
@@ -69,14 +73,22 @@ export function startWorker(world: World, sources: readonly Source[], options: W
     state.underWay += 1;
     const ended = new AbortController();
     void keepHidden(source, delivery.receipt, ended.signal);
-    const task = handle(world, source, delivery, inTurn).finally(() => {
-      ended.abort();
-      state.underWay -= 1;
-      underWay.delete(task);
-      freed.resolve();
-      freed = Promise.withResolvers();
-    });
+    const task = handle(world, source, delivery, inTurn)
+      // Unsettled, it comes again, and in the end its queue sets it aside.
+      .catch(reportBug)
+      .finally(() => {
+        ended.abort();
+        state.underWay -= 1;
+        underWay.delete(task);
+        freed.resolve();
+        freed = Promise.withResolvers();
+      });
     underWay.add(task);
+  }
+
+  function reportBug(error: unknown): void {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    world.report({ severity: 'alarm', what: 'bug', detail });
   }
 
   /** While a message is worked on, nobody else is given it. That it happens all the same is what the core lives with. */
@@ -87,12 +99,13 @@ export function startWorker(world: World, sources: readonly Source[], options: W
       try {
         if (!(await queue.extend(receipt, visibilityMs))) return;
       } catch (error) {
-        if (!isFault(error)) throw error;
+        if (!isFault(error)) reportBug(error);
       }
     }
   }
 
-  const loops = sources.map(take);
+  // A receive that still waits when the worker stops gives back what it gets, or ends with its queue.
+  for (const source of sources) void take(source);
   return {
     state,
     async stop(graceMs = 20_000) {
@@ -100,8 +113,7 @@ export function startWorker(world: World, sources: readonly Source[], options: W
       stopped.abort();
       freed.resolve();
       const grace = new AbortController();
-      const done = Promise.all(loops).then(() => Promise.all(underWay));
-      await Promise.race([done, pause(timer, graceMs, grace.signal)]);
+      await Promise.race([Promise.all(underWay), pause(timer, graceMs, grace.signal)]);
       grace.abort();
     },
   };

@@ -5,7 +5,7 @@ import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibili
 import { type Connection, type Incoming, openConnection, type PubsubConnectionOptions } from './pubsub/connection.ts';
 import { type Lease, openLeases } from './pubsub/leases.ts';
 import { readDeadCopy, readLetter, toDeadCopy, toFirstCopy, toNextCopy } from './pubsub/letter.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 
 /**
  * The subscription wants exactly once delivery, or nobody is told that a receipt had expired: `settle` then answers what
@@ -81,7 +81,9 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
       const attempt = letter.attempts + counted.attempt(it.messageId, it.deliveryAttempt);
       const { ackId: receipt } = it;
       leases.put({ ackId: receipt, letter: { ...letter, attempt }, endsAt, keptUntil, busy: null });
-      return [{ id: letter.id, body: letter.body, attempt, sentAt: letter.sentAt, receipt }];
+      const { id, body, sentAt, attributes } = letter;
+      const beside = Object.keys(attributes).length === 0 ? {} : { attributes };
+      return [{ id, body, attempt, sentAt, receipt, ...beside }];
     });
   }
 
@@ -180,14 +182,14 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
       await connection.publish(topic, [toFirstCopy(body, delayMs === 0 ? 0 : now() + delayMs)]);
     },
 
-    async receive({ max, visibilityMs }: { readonly max: number; readonly visibilityMs: number }) {
+    async receive({ max, visibilityMs, waitMs = 0 }: Receive) {
       checkMax(max);
       checkVisibility(visibilityMs);
       await letGo();
       await prolongUrgent();
       // What is not due is put away, which makes room for what is.
       for (let round = 0; round < ROUNDS_MAX; round++) {
-        const incoming = await connection.pull(subscription, max);
+        const incoming = await connection.pull(subscription, max, round === 0 ? waitMs : 0);
         if (incoming.length === 0) return [];
         const isEarly = (it: Incoming) => readLetter(it).notBefore > now();
         await hold(incoming.filter(isEarly));

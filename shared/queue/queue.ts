@@ -34,6 +34,12 @@ export interface QueueDepth {
   readonly dead: number;
 }
 
+export interface Receive {
+  readonly max: number;
+  readonly visibilityMs: number;
+  readonly waitMs?: number;
+}
+
 export interface Queue {
   /** Durable once answered. */
   send(body: string, options?: { readonly delayMs?: number }): Promise<void>;
@@ -41,11 +47,7 @@ export interface Queue {
    * At most `max` (1 to 10) messages, each hidden from others for `visibilityMs`. Where there are none, it waits for one
    * up to `waitMs` (0 when left out); a queue may wait less, but never longer than that and one round trip.
    */
-  receive(options: {
-    readonly max: number;
-    readonly visibilityMs: number;
-    readonly waitMs?: number;
-  }): Promise<readonly Delivery[]>;
+  receive(options: Receive): Promise<readonly Delivery[]>;
   /** True when this receipt still held the message; false when it had expired or was settled before (no error: at least once). */
   settle(receipt: string, settlement: Settlement): Promise<boolean>;
   /** Hide for another `visibilityMs` from now; false as for settle. */

@@ -3,7 +3,7 @@
 import type { Message } from '@aws-sdk/client-sqs';
 import { fault, invalid } from '../model/fault.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 import { openCalls, type SqsConnectionOptions } from './sqs/calls.ts';
 import { openHolds } from './sqs/holds.ts';
 import { type Held, type Letter, notesOf, readLetter, readReceipt, toOutgoing, writeReceipt } from './sqs/letter.ts';
@@ -17,6 +17,7 @@ export interface SqsQueueOptions extends SqsConnectionOptions {
 
 const VISIBILITY_MS_MAX = 12 * 60 * 60_000;
 const RECEIVE_MAX = 10;
+const WAIT_SECONDS_MAX = 20;
 /** So long dead letters are hidden while somebody looks at them, or brings them back. */
 const LOOK_SECONDS = 60;
 /** SQS asks only some of its servers unless it may wait. */
@@ -114,13 +115,17 @@ export async function openSqsQueue(options: SqsQueueOptions): Promise<Queue> {
       await calls.send('send', queueUrl, toOutgoing(body, delayMs));
     },
 
-    async receive({ max, visibilityMs }: { readonly max: number; readonly visibilityMs: number }) {
+    async receive({ max, visibilityMs, waitMs = 0 }: Receive) {
       checkMax(max);
       checkSqsVisibility(visibilityMs);
       holds.tidy();
-      const heldUntil = now() + visibilityMs;
       const visibilitySeconds = Math.ceil(visibilityMs / 1000);
-      const messages = await calls.receive('receive', queueUrl, { max, visibilitySeconds, waitSeconds: 0 });
+      const messages = await calls.receive('receive', queueUrl, {
+        max,
+        visibilitySeconds,
+        waitSeconds: Math.min(WAIT_SECONDS_MAX, Math.floor(waitMs / 1000)),
+      });
+      const heldUntil = now() + visibilityMs;
       const deliveries: Delivery[] = [];
       const early: Promise<void>[] = [];
       for (const message of messages) {

@@ -56,6 +56,8 @@ export interface Notice {
   readonly what:
     | 'site-down'
     | 'queue-down'
+    | 'ledger-down'
+    | 'bug'
     | 'site-suspect'
     | 'brake'
     | 'corrupt-source'

@@ -31,8 +31,8 @@ export interface Incoming {
 /** Names are the short ones. */
 export interface Connection {
   publish(topic: string, messages: readonly Outgoing[]): Promise<void>;
-  /** At once, even when there is nothing. */
-  pull(subscription: string, max: number): Promise<readonly Incoming[]>;
+  /** At once, even when there is nothing, unless it may wait. */
+  pull(subscription: string, max: number, waitMs?: number): Promise<readonly Incoming[]>;
   /** Answers which ids held nothing any more, if the subscription tells. */
   acknowledge(subscription: string, ackIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** 0: give it back at once. Answers as `acknowledge`. */
@@ -42,6 +42,7 @@ export interface Connection {
 
 const ANSWER_MS = 10_000;
 const INVALID_ARGUMENT = 3;
+const DEADLINE_EXCEEDED = 4;
 const PERMANENT = 'PERMANENT_FAILURE_INVALID_ACK_ID';
 
 interface Clients {
@@ -85,14 +86,18 @@ export function openConnection(options: PubsubConnectionOptions): Connection {
         const all = messages.map(({ data, attributes }) => ({ data: Buffer.from(data), attributes }));
         await publisher.publish({ topic: topicName(topic), messages: all }, call);
       }),
-    pull: (subscription, maxMessages) =>
+    pull: (subscription, maxMessages, waitMs = 0) =>
       ask('pull', subscription, async ({ subscriber }) => {
-        const name = subscriptionName(subscription);
-        const [{ receivedMessages }] = await subscriber.pull(
-          { subscription: name, maxMessages, returnImmediately: true },
-          call,
-        );
-        return (receivedMessages ?? []).map(toIncoming);
+        const asked = { subscription: subscriptionName(subscription), maxMessages, returnImmediately: waitMs === 0 };
+        const how = waitMs === 0 ? call : { ...call, timeout: waitMs };
+        try {
+          const [{ receivedMessages }] = await subscriber.pull(asked, how);
+          return (receivedMessages ?? []).map(toIncoming);
+        } catch (error) {
+          // Nothing came while it waited.
+          if (waitMs > 0 && codeOf(error) === DEADLINE_EXCEEDED) return [];
+          throw error;
+        }
       }),
     acknowledge: (subscription, ackIds) =>
       settle('acknowledge', subscription, ({ subscriber }) =>

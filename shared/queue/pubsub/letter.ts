@@ -12,6 +12,8 @@ export interface Letter {
   readonly attempts: number;
   /** 0: at once. */
   readonly notBefore: number;
+  /** What somebody else sent beside the body. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 const ID = 'triplicateId';
@@ -27,8 +29,8 @@ export function toFirstCopy(body: string, notBefore: number): Outgoing {
   return { data: body, attributes: notBefore === 0 ? {} : { [NOT_BEFORE]: String(notBefore) } };
 }
 
-export function toNextCopy({ id, body, sentAt, attempts, notBefore }: Letter): Outgoing {
-  const attributes = { [ID]: id, [SENT_AT]: String(sentAt), [ATTEMPTS]: String(attempts) };
+export function toNextCopy({ id, body, sentAt, attempts, notBefore, attributes: foreign }: Letter): Outgoing {
+  const attributes = { ...foreign, [ID]: id, [SENT_AT]: String(sentAt), [ATTEMPTS]: String(attempts) };
   return { data: body, attributes: notBefore === 0 ? attributes : { ...attributes, [NOT_BEFORE]: String(notBefore) } };
 }
 
@@ -45,6 +47,7 @@ export function readLetter({ data, attributes, messageId, publishedAt }: Incomin
     sentAt: numberOf(attributes[SENT_AT]) ?? publishedAt,
     attempts: numberOf(attributes[ATTEMPTS]) ?? 0,
     notBefore: numberOf(attributes[NOT_BEFORE]) ?? 0,
+    attributes: Object.fromEntries(Object.entries(attributes).filter(([name]) => !isOurs(name))),
   };
 }
 
@@ -73,6 +76,10 @@ function readShelved(data: string): { readonly body: string; readonly reason: st
   } catch {
     return null;
   }
+}
+
+function isOurs(name: string): boolean {
+  return [ID, SENT_AT, ATTEMPTS, NOT_BEFORE, DEAD].includes(name) || name.startsWith('CloudPubSubDeadLetter');
 }
 
 function numberOf(text: string | undefined): number | null {

@@ -1,0 +1,70 @@
+/** What goes on by itself: keys that are due every few seconds, and now and then a look at everything. */
+
+import { isFault } from '../shared/model/fault.ts';
+import { antiEntropy } from '../shared/replicate/anti-entropy.ts';
+import { collect } from '../shared/replicate/collect.ts';
+import { sweep } from '../shared/replicate/sweep.ts';
+import type { Timer, World } from '../shared/world/world.ts';
+
+export interface SweeperOptions {
+  readonly timer: Timer;
+  readonly sweepEveryMs?: number;
+  /** 0: never. */
+  readonly passEveryMs?: number;
+  readonly keysAtOnce?: number;
+}
+
+export interface RunningSweeper {
+  /** Lets the round under way end. */
+  stop(): Promise<void>;
+}
+
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+const PAGE = 1000;
+
+export function startSweeper(world: World, options: SweeperOptions): RunningSweeper {
+  const { timer, sweepEveryMs = 5 * SECOND, passEveryMs = HOUR, keysAtOnce = 200 } = options;
+  let stopped = false;
+  let lastPassAt = world.clock.now();
+  let round = Promise.resolve();
+  let cancel = timer.after(sweepEveryMs, begin);
+
+  function begin(): void {
+    round = tick().finally(() => {
+      if (!stopped) cancel = timer.after(sweepEveryMs, begin);
+    });
+  }
+
+  async function tick(): Promise<void> {
+    try {
+      await sweep(world, keysAtOnce);
+      if (passEveryMs === 0 || world.clock.now() - lastPassAt < passEveryMs) return;
+      lastPassAt = world.clock.now();
+      await pass(world);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      world.report({ severity: 'warning', what: 'ledger-down', detail: error.message });
+    }
+  }
+
+  return {
+    async stop() {
+      stopped = true;
+      cancel();
+      await round;
+    },
+  };
+}
+
+/** One pass over everything; tombstones may be forgotten when it has seen every site. */
+export async function pass(world: World): Promise<void> {
+  const report = await antiEntropy(world);
+  if (report.kind === 'stopped' || report.skippedSites.length > 0) return;
+  let after: string | undefined;
+  do {
+    const keys = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    await collect(world, keys, report.startedAt);
+    after = keys.length < PAGE ? undefined : keys.at(-1);
+  } while (after !== undefined);
+}
