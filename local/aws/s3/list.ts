@@ -83,7 +83,7 @@ function paginate<Item extends { readonly key: string; readonly id: number }>(
   const items: Item[] = [];
   const prefixes: string[] = [];
   if (max === 0) return { items, prefixes, more: null };
-  const end = prefix === '' ? null : after(prefix);
+  const end = prefix === '' ? null : successorOf(prefix);
   let cursor = compare(from.key, prefix) < 0 ? { key: prefix } : from;
   let last: Item | string | null = null;
   for (;;) {
@@ -106,7 +106,7 @@ function paginate<Item extends { readonly key: string; readonly id: number }>(
       const group = row.key.slice(0, at + delimiter.length);
       prefixes.push(group);
       last = group;
-      const next = after(group);
+      const next = successorOf(group);
       if (next === null) return { items, prefixes, more: null };
       cursor = { key: next };
       break;
@@ -115,7 +115,7 @@ function paginate<Item extends { readonly key: string; readonly id: number }>(
 }
 
 /** The first text behind all that begin so; null: there is none. Code points sort as their UTF-8 bytes do. */
-export function after(prefix: string): string | null {
+export function successorOf(prefix: string): string | null {
   const points = [...prefix];
   while (points.length > 0) {
     const point = points.pop()?.codePointAt(0) ?? 0;
@@ -138,7 +138,7 @@ function behind(key: string): string {
 function afterMarker(marker: string, { prefix, delimiter }: Wish): Cursor {
   if (marker === '') return { key: '' };
   const at = delimiter === '' || !marker.startsWith(prefix) ? -1 : marker.indexOf(delimiter, prefix.length);
-  return { key: at < 0 ? behind(marker) : (after(marker.slice(0, at + delimiter.length)) ?? behind(marker)) };
+  return { key: at < 0 ? behind(marker) : (successorOf(marker.slice(0, at + delimiter.length)) ?? behind(marker)) };
 }
 
 function currentRows({ s3, bucket }: Call) {
