@@ -1,0 +1,67 @@
+/** The operations by name: each reads its input by its shape and runs in one transaction of the database. */
+
+import type { Cloud } from '../../service.ts';
+import { placeOfItem } from './keys.ts';
+import { query, scan } from './listings.ts';
+import { batchGet, getItem } from './reads.ts';
+import { checkLegacy, REQUESTS } from './requests.ts';
+import { openRows } from './rows.ts';
+import { readInput } from './shapes.ts';
+import { openTableOperations } from './table-operations.ts';
+import { openTables } from './tables.ts';
+import { defineTransactions, transactGet, transactWrite } from './transactions.ts';
+import { batchWrite, write } from './writes.ts';
+
+type Run = (raw: unknown) => object;
+
+export interface Operations {
+  find(name: string): Run | undefined;
+  /** Deletes what has outlived its time. */
+  expire(): void;
+}
+
+const EXPIRED_AT_ONCE = 100;
+
+export function openOperations(cloud: Cloud, indexLagMs: number): Operations {
+  const { db } = cloud.state;
+  const tables = openTables(db);
+  const rows = openRows(db, () => cloud.now(), indexLagMs);
+  defineTransactions(db);
+
+  /** The shapes have made sure of what the types say. */
+  const runs: Readonly<Record<string, (input: never) => object>> = {
+    ...openTableOperations(tables, rows, () => cloud.now()),
+    PutItem: (input) => write(tables, rows, 'Put', input),
+    UpdateItem: (input) => write(tables, rows, 'Update', input),
+    DeleteItem: (input) => write(tables, rows, 'Delete', input),
+    GetItem: (input) => getItem(tables, rows, input),
+    Query: (input) => query(tables, rows, input),
+    Scan: (input) => scan(tables, rows, input),
+    BatchGetItem: (input) => batchGet(tables, rows, input),
+    BatchWriteItem: (input) => batchWrite(tables, rows, input),
+    TransactWriteItems: (input) => transactWrite(db, tables, rows, cloud.now(), input),
+    TransactGetItems: (input) => transactGet(tables, rows, input),
+  };
+
+  return {
+    find(name) {
+      const run = Object.hasOwn(runs, name) ? runs[name] : undefined;
+      const shape = Object.hasOwn(REQUESTS, name) ? REQUESTS[name] : undefined;
+      if (run === undefined || shape === undefined) return undefined;
+      return (raw) => {
+        checkLegacy(raw);
+        const input = readInput(shape, raw);
+        return db.transaction(() => run(input as never));
+      };
+    },
+
+    expire() {
+      for (const table of tables.all())
+        if (table.timeToLive !== null)
+          db.transaction(() => {
+            for (const item of rows.expired(table, cloud.now(), EXPIRED_AT_ONCE))
+              rows.store(table, placeOfItem(item, table.keys), item, null);
+          });
+    },
+  };
+}
