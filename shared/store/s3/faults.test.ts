@@ -7,7 +7,7 @@ import { openS3Store, type S3Store, type S3StoreOptions } from '../s3.ts';
 import type { ObjectStore, WriteCondition } from '../store.ts';
 
 /** What the service answers to a call, or does instead of answering. */
-type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+type Answer = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 const VERSIONING =
   '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%</VersioningConfiguration>';
@@ -173,6 +173,37 @@ describe('a connection', () => {
       yield encode('more than four');
     }
     expect(await kindOf(store.put('k', body(), options()))).toBe('unavailable');
+  });
+});
+
+describe('a body that comes as a stream', () => {
+  it('is taken no faster than it is sent: two parts on their way, and one that fills', async () => {
+    const held: ServerResponse[] = [];
+    const full = Promise.withResolvers<void>();
+    const store = await serve(
+      (request, response) => {
+        request.resume();
+        if (request.method === 'POST')
+          return response.end('<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>');
+        if (request.method === 'DELETE') return response.writeHead(204).end();
+        if (held.push(response) === 2) full.resolve();
+      },
+      { streamPartBytes: 1000 },
+    );
+    let taken = 0;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        taken += 100;
+        yield new Uint8Array(100);
+      }
+    }
+    const outcome = kindOf(store.put('k', endless(), options()));
+    await full.promise;
+    // Time enough to take thousands of pieces more.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(taken).toBeLessThanOrEqual(3 * 1000);
+    for (const response of held) refusal(503, 'SlowDown')(response.req, response);
+    expect(await outcome).toBe('throttled');
   });
 });
 

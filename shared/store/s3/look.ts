@@ -194,8 +194,15 @@ export function openLooks(connection: Connection, versioned: boolean): Looks {
     async pinned(key, phys, pin, op, anew = false) {
       const known = remembered.get(rememberedName(key, phys));
       if (known && !anew) return known;
-      const version = await headOf(key, op, pin.versionId);
-      return version?.phys === phys ? version : null;
+      try {
+        const version = await headOf(key, op, pin.versionId);
+        return version?.phys === phys ? version : null;
+      } catch (error) {
+        // It may be the id that the service refuses, but a HEAD does not say so, and there are other reasons.
+        if (!versioned || !isFault(error) || statusOf(error.cause) !== 400) throw error;
+        if ((await chainOf(key, op)).some(({ version }) => version.phys === phys)) throw error;
+        return null;
+      }
     },
 
     async versions(key) {

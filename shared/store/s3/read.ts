@@ -90,17 +90,12 @@ function bodyOf(
   stallMs: number,
 ): AsyncIterable<Uint8Array> {
   let stalled = false;
-  let timer: NodeJS.Timeout;
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      stalled = true;
-      abort();
-    }, stallMs);
-    // The reader's own program may end while a body waits for it.
-    timer.unref();
-  };
-  wait();
+  const timer = setTimeout(() => {
+    stalled = true;
+    abort();
+  }, stallMs);
+  // The reader's own program may end while a body waits for it.
+  timer.unref();
   return {
     async *[Symbol.asyncIterator]() {
       const check = openCheck(asked, expected);
@@ -108,9 +103,9 @@ function bodyOf(
       try {
         for await (const piece of stream) {
           check.update(piece);
-          wait();
+          timer.refresh();
           yield piece;
-          wait();
+          timer.refresh();
         }
         ended = true;
         check.end();

@@ -27,7 +27,8 @@ export async function putStream(
   options: PutOptions,
   { partBytes, putBytesMax }: StreamLimits,
 ): Promise<ObjectVersion> {
-  const source = toBlocks(body, partBytes);
+  const spare: Uint8Array[] = [];
+  const source = toBlocks(body, partBytes, spare);
   const first = await source.next();
   if (first.done) return putBytes(connection, looks, key, new Uint8Array(0), options);
   if (first.value.length < partBytes) return putBytes(connection, looks, key, first.value, options);
@@ -43,7 +44,11 @@ export async function putStream(
     const send = (part: number, bytes: Uint8Array) => {
       const sent: Promise<void> = sendPart(connection, 'put', key, upload, part, bytes)
         .then(
-          (answer) => void parts.push(answer),
+          (answer) => {
+            parts.push(answer);
+            // Used again: collected only now and then, such blocks would add up. One that failed may still be on its way.
+            if (bytes.length === partBytes) spare.push(bytes);
+          },
           (error) => void failures.push(error),
         )
         .finally(() => sending.delete(sent));
@@ -75,7 +80,11 @@ export async function putStream(
 }
 
 /** Blocks of exactly that size, the last one less; each is a copy, since a source may use its buffer again. */
-async function* toBlocks(body: AsyncIterable<Uint8Array>, blockBytes: number): AsyncGenerator<Uint8Array, void> {
+async function* toBlocks(
+  body: AsyncIterable<Uint8Array>,
+  blockBytes: number,
+  spare: Uint8Array[],
+): AsyncGenerator<Uint8Array, void> {
   let block: Uint8Array = Buffer.allocUnsafe(Math.min(blockBytes, 64 * 1024));
   let filled = 0;
   for await (const piece of body) {
@@ -87,7 +96,7 @@ async function* toBlocks(body: AsyncIterable<Uint8Array>, blockBytes: number): A
       at += taken;
       if (filled < blockBytes) continue;
       yield block;
-      block = Buffer.allocUnsafe(blockBytes);
+      block = spare.pop() ?? Buffer.allocUnsafe(blockBytes);
       filled = 0;
     }
   }

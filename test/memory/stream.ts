@@ -1,0 +1,38 @@
+/** Streams one large object up and down again through a driver, in a process of its own, and prints what memory it took. */
+
+import { createHash } from 'node:crypto';
+import { openAzureBlobStore } from '#shared/store/azblob.ts';
+import { openGcsStore } from '#shared/store/gcs.ts';
+import type { ObjectStore } from '#shared/store/store.ts';
+
+const PIECE_BYTES = 64 * 1024;
+const DRIVERS: Readonly<Record<string, (options: never) => Promise<ObjectStore>>> = {
+  azblob: openAzureBlobStore,
+  gcs: openGcsStore,
+};
+
+const [, , driver = '', options = '{}', size = '0'] = process.argv;
+const open = DRIVERS[driver];
+if (!open) throw new Error(`no driver ${driver}, only ${Object.keys(DRIVERS).join(', ')}`);
+const store = await open(JSON.parse(options) as never);
+const sizeBytes = Number(size);
+
+const sent = createHash('sha256');
+async function* pieces(): AsyncGenerator<Uint8Array> {
+  const piece = Buffer.alloc(PIECE_BYTES);
+  for (let at = 0; at < sizeBytes; at += PIECE_BYTES) {
+    piece.writeDoubleBE(at);
+    const part = piece.subarray(0, Math.min(PIECE_BYTES, sizeBytes - at));
+    sent.update(part);
+    yield part;
+  }
+}
+
+const metadata = { headers: {}, user: {} };
+const { phys } = await store.put('large', pieces(), { condition: { kind: 'always' }, metadata });
+const peakUpBytes = process.resourceUsage().maxRSS * 1024;
+const received = createHash('sha256');
+for await (const piece of (await store.get('large', phys)).body) received.update(piece);
+const same = sent.digest('hex') === received.digest('hex');
+process.stdout.write(JSON.stringify({ same, peakUpBytes, peakBytes: process.resourceUsage().maxRSS * 1024 }));
+process.exit(0);
