@@ -149,6 +149,8 @@ async function respond(endpoint: HttpEndpoint, request: IncomingMessage, respons
   const { cloud, service } = endpoint;
   request.on('error', () => {});
   response.on('error', () => {});
+  // What was answered before its body was read to the end is read now, or the next request would wait behind it.
+  response.once('finish', () => request.resume());
   const from = request.headers['user-agent'];
   const call: Call = {
     cloud: cloud.name,
