@@ -84,17 +84,16 @@ function openIds(): Ids {
 
 function describe(request: IncomingMessage): { operation: string; key?: string } {
   try {
-    const { target, route } = routeOf(request);
+    const target = readTarget(request.url ?? '', request.headers.host);
+    const route = routeOf(request, target);
     return target.key === '' ? { operation: route.name } : { operation: route.name, key: target.key };
   } catch {
     return { operation: 'unknown' };
   }
 }
 
-function routeOf(request: IncomingMessage): { readonly target: Target; readonly route: Route } {
-  const target = readTarget(request.url ?? '', request.headers.host);
-  const copies = request.headers['x-amz-copy-source'] !== undefined;
-  return { target, route: findRoute(request.method ?? '', target, copies) };
+function routeOf({ method = '', headers }: IncomingMessage, target: Target): Route {
+  return findRoute(method, target, headers['x-amz-copy-source'] !== undefined);
 }
 
 async function handle(
@@ -105,9 +104,10 @@ async function handle(
 ): Promise<void> {
   const ids = openIds();
   try {
+    const target = readTarget(request.url ?? '', request.headers.host);
     const now = s3.cloud.now();
     const signature = verifySignature(request, credentials, { service: 's3', region: REGION, now });
-    const { target, route } = routeOf(request);
+    const route = routeOf(request, target);
     const call = { s3, request, operation: route.name, ...target, ...ids, signature };
     checkHeaders(call);
     await send(response, await route.run(call), ids);

@@ -62,8 +62,10 @@ export function text(element: Element, name: string): string | undefined {
   const found = child(element, name);
   if (found === undefined) return undefined;
   if (typeof found === 'string') return unescapeXml(found);
+  // Raw text beside other text has lost its place, and no client of S3 writes such.
   const raw = child(found, CDATA);
-  if (typeof raw !== 'string') throw refusal('MalformedXML');
+  const beside = child(found, TEXT) ?? '';
+  if (typeof raw !== 'string' || typeof beside !== 'string' || beside.trim() !== '') throw refusal('MalformedXML');
   return raw;
 }
 
