@@ -52,19 +52,19 @@ function responseId(id: string): string {
 function readInner(bytes: Buffer, outer: Readonly<Record<string, string>>): InnerRequest {
   if (!/^application\/http\b/i.test(outer['content-type'] ?? ''))
     throw malformed('A part of the batch is no application/http.');
-  const end = bytes.indexOf('\r\n\r\n');
-  const head = (end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
-  const [line = '', ...lines] = head.split('\r\n');
+  const text = bytes.toString('latin1');
+  const blank = /\r?\n\r?\n/.exec(text);
+  const [line = '', ...lines] = text.slice(0, blank?.index ?? text.length).split(/\r?\n/);
   const read = /^([A-Z]+) (\S+)(?: HTTP\/1\.[01])?$/.exec(line.trim());
   if (read === null) throw malformed('A part of the batch has no request line.');
   const headers: Record<string, string> = {};
-  for (const text of lines) {
-    const at = text.indexOf(':');
-    if (at > 0) headers[text.slice(0, at).trim().toLowerCase()] = text.slice(at + 1).trim();
+  for (const header of lines) {
+    const at = header.indexOf(':');
+    if (at > 0) headers[header.slice(0, at).trim().toLowerCase()] = header.slice(at + 1).trim();
   }
   // Some clients name the whole URL.
   const url = read[2]!.replace(/^https?:\/\/[^/]+/i, '');
-  const body = end < 0 ? Buffer.alloc(0) : bytes.subarray(end + 4);
+  const body = blank === null ? Buffer.alloc(0) : bytes.subarray(blank.index + blank[0].length);
   const length = /^\d+$/.test(headers['content-length'] ?? '') ? Number(headers['content-length']) : null;
   return { method: read[1]!, url, headers, body: length === null ? trimmed(body) : body.subarray(0, length) };
 }

@@ -161,6 +161,11 @@ export function bucketHandlers(cloud: Cloud) {
       };
       return { status: 200, json };
     },
+    /** There are none, but gcloud looks for them before it removes a bucket. */
+    managedFolders({ path: [name = ''] }: Call): Answer {
+      findBucket(cloud, name);
+      return { status: 200, json: { kind: 'storage#managedFolders' } };
+    },
     getPolicy({ path: [name = ''] }: Call): Answer {
       const { policy } = findBucket(cloud, name);
       return { status: 200, json: policy === null ? defaultPolicy(name) : JSON.parse(policy) };

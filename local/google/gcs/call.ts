@@ -55,6 +55,8 @@ export function parseJson(bytes: Uint8Array): Json {
   } catch {
     throw malformed('Parse Error');
   }
+  // Go clients write `null` where they have nothing to say.
+  if (value === null) return {};
   if (!isJson(value)) throw malformed('Parse Error');
   return value;
 }
@@ -63,7 +65,8 @@ export function isJson(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export const isTrue = (value: string | null | undefined): boolean => value === 'true';
+/** Python clients write `True`. */
+export const isTrue = (value: string | null): boolean => value?.toLowerCase() === 'true';
 
 export function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name];

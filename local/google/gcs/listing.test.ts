@@ -75,6 +75,8 @@ describe('a list', () => {
     await fill('versions', ['x', 'x', 'x', 'y', 'x'], true);
     const read = await pages('versions', { versions: 'true' }, 2);
     expect(read.map((page) => page.items)).toEqual([['x', 'x'], ['x', 'x'], ['y']]);
+    // Python clients write their booleans so.
+    expect((await pages('versions', { versions: 'True' }, 10))[0]?.items).toHaveLength(5);
     expect(await pages('versions', {}, 10)).toEqual([{ items: ['x', 'y'], prefixes: [] }]);
   });
 

@@ -9,7 +9,6 @@ export interface Part {
 }
 
 const HEAD_BYTES_MAX = 16 * 1024;
-const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** The boundary that a Content-Type names. */
 export function boundaryOf(contentType: string | undefined, kind: 'related' | 'mixed'): string {
@@ -23,9 +22,11 @@ export function boundaryOf(contentType: string | undefined, kind: 'related' | 'm
 
 export async function* readParts(source: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<Part> {
   const pieces = source[Symbol.asyncIterator]();
-  const delimiter = Buffer.from(`\r\n--${boundary}`);
+  // The first boundary shows how lines end: Python clients, gcloud and gsutil among them, write bare line feeds.
+  let lineEnd = '\n';
+  let delimiter = Buffer.from(`\n--${boundary}`);
   // As if a line ended before the first boundary, which then looks like all others.
-  let held: Buffer = Buffer.from('\r\n');
+  let held: Buffer = Buffer.from('\n');
 
   async function more(): Promise<boolean> {
     const next = await pieces.next();
@@ -57,6 +58,9 @@ export async function* readParts(source: AsyncIterable<Uint8Array>, boundary: st
   }
 
   for await (const _ of upToBoundary());
+  await hold(1);
+  if (held[0] !== 0x0a) lineEnd = '\r\n';
+  delimiter = Buffer.from(`${lineEnd}--${boundary}`);
   for (;;) {
     await hold(2);
     if (held.subarray(0, 2).toString() === '--') break;
@@ -69,15 +73,16 @@ export async function* readParts(source: AsyncIterable<Uint8Array>, boundary: st
   while (!(await pieces.next()).done);
 
   async function readHead(): Promise<Readonly<Record<string, string>>> {
-    let end = held.indexOf(HEAD_END);
+    const headEnd = lineEnd + lineEnd;
+    let end = held.indexOf(headEnd);
     while (end < 0) {
       if (held.length > HEAD_BYTES_MAX || !(await more()))
         throw malformed('A part of the multipart body has no end of headers.');
-      end = held.indexOf(HEAD_END);
+      end = held.indexOf(headEnd);
     }
-    const lines = held.subarray(0, end).toString('latin1').split('\r\n').slice(1);
+    const lines = held.subarray(0, end).toString('latin1').split(lineEnd).slice(1);
     // The line of the boundary itself may end in spaces, and a part may have no headers at all.
-    held = held.subarray(end + HEAD_END.length);
+    held = held.subarray(end + headEnd.length);
     const headers: Record<string, string> = {};
     for (const line of lines) {
       const at = line.indexOf(':');

@@ -361,6 +361,7 @@ describe('copy and rewrite', () => {
     const rewrite = (json: unknown) => bench.ask('POST', '/storage/v1/b/box/o/from/rewriteTo/b/box/o/to', { json });
     const named = (await rewrite({ metadata: { b: '2' } })).json.resource;
     expect([named.metadata, named.contentType, named.cacheControl]).toEqual([{ b: '2' }, undefined, undefined]);
+    expect((await rewrite(null)).json.resource).toMatchObject(metadata);
     const classed = (await rewrite({ storageClass: 'NEARLINE' })).json.resource;
     expect(classed).toMatchObject({ ...metadata, storageClass: 'NEARLINE' });
   });

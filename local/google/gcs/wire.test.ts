@@ -136,7 +136,6 @@ describe('malformed requests', () => {
     '{',
     '[]',
     '"x"',
-    'null',
     '\u0000',
     '{"metadata":5}',
     '{"metadata":{"a":{}}}',
@@ -188,6 +187,15 @@ describe('malformed requests', () => {
     const sent = await raw(`${head}content-type: multipart/related; boundary="marker"\r\n\r\n`, text, 7);
     expect(sent.head).toMatch(/^HTTP\/1.1 200 /);
     expect((await bench.storage.bucket('box').file('look-alike').download())[0].equals(body)).toBe(true);
+  });
+
+  it('multipart with bare line feeds is read as Python clients write it', async () => {
+    const body =
+      '--=x==\nContent-Type: application/json\n\n{"name":"feeds"}\n--=x==\nContent-Type: a/b\n\n\r\nbody\r\n\n--=x==--\n';
+    const headers = { 'content-type': "multipart/related; boundary='=x=='" };
+    const { json } = await bench.ask('POST', upload('uploadType=multipart'), { headers, body });
+    expect(json).toMatchObject({ name: 'feeds', contentType: 'a/b', size: '8' });
+    expect((await bench.ask('GET', '/box/feeds')).text).toBe('\r\nbody\r\n');
   });
 
   it('an upload that breaks off leaves nothing', async () => {
