@@ -1,4 +1,5 @@
-import { BlobServiceClient } from '@azure/storage-blob';
+import { createConnection } from 'node:net';
+import { BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type OpenCloud, openCloud } from '../../cloud.ts';
 import { type BlobService, startBlob } from './blob.ts';
@@ -60,5 +61,122 @@ describe('blobs', () => {
     expect(copied.map(({ data }) => data.api)).toEqual(['CopyBlob']);
     const sequence = [put, list, copied[0]].map((it) => String(it?.data.sequencer));
     expect([...sequence].sort()).toEqual(sequence);
+  });
+});
+
+describe('no event', () => {
+  test('is raised by what is refused or changes no bytes', async () => {
+    const one = box.getBlockBlobClient('quiet');
+    const id = Buffer.from('1').toString('base64');
+    await one.upload('x', 1);
+    await box.createIfNotExists();
+    const quiet = await eventsOf(async () => {
+      const conditions = { ifNoneMatch: '*' };
+      await expect(one.upload('y', 1, { conditions })).rejects.toMatchObject({ statusCode: 409 });
+      await expect(one.deleteIfExists({ conditions: { ifMatch: '"0"' } })).rejects.toMatchObject({ statusCode: 412 });
+      await expect(box.getBlockBlobClient('none').delete()).rejects.toMatchObject({ statusCode: 404 });
+      await one.setMetadata({ a: 'b' });
+      await one.setHTTPHeaders({ blobContentType: 'text/html' });
+      await one.setTags({ a: 'b' });
+      await one.createSnapshot();
+      await one.stageBlock(id, 'x', 1);
+      await client.getContainerClient('gone').create();
+      await client.getContainerClient('gone').getBlockBlobClient('uncommitted').stageBlock(id, 'x', 1);
+      await client.getContainerClient('gone').delete();
+    });
+    expect(quiet).toEqual([]);
+  });
+});
+
+describe('an event', () => {
+  test('tells of a delete without an eTag, of a batch of deletes one by one, and of a changed tier', async () => {
+    const names = ['d 1', 'd/2', 'd3'];
+    for (const name of names)
+      await box.getBlockBlobClient(name).upload('x', 1, { blobHTTPHeaders: { blobContentType: 'text/a' } });
+    const [tier] = await eventsOf(() => box.getBlobClient('d3').setAccessTier('Cool'));
+    expect(tier).toMatchObject({ eventType: 'Microsoft.Storage.BlobTierChanged', data: { api: 'SetBlobTier' } });
+    const [deleted] = await eventsOf(() => box.deleteBlob('d 1'));
+    expect(deleted).toMatchObject({
+      eventType: 'Microsoft.Storage.BlobDeleted',
+      data: { api: 'DeleteBlob', contentType: 'text/a' },
+    });
+    expect(deleted?.data).not.toHaveProperty('eTag');
+    expect(deleted?.data).not.toHaveProperty('contentLength');
+    const batch = await eventsOf(() =>
+      client.getBlobBatchClient().deleteBlobs(names.slice(1).map((name) => box.getBlobClient(name))),
+    );
+    expect(batch.map((it) => it.subject.split('/blobs/')[1]).sort()).toEqual(['d/2', 'd3']);
+  });
+
+  test('is told of each of many racing writes, with its own eTag', async () => {
+    const one = box.getBlockBlobClient('raced');
+    const answers: (string | undefined)[] = [];
+    const raised = await eventsOf(async () => {
+      const all = await Promise.all(
+        Array.from({ length: 16 }, (_, index) => one.upload(`${index}`, `${index}`.length)),
+      );
+      answers.push(...all.map(({ etag }) => etag?.replaceAll('"', '')));
+    });
+    expect(raised.map(({ data }) => data.eTag).sort()).toEqual(answers.sort());
+    const ids = raised.map(({ data }) => data.requestId);
+    expect(new Set(ids).size).toBe(16);
+  });
+});
+
+describe('faults', () => {
+  const write = (key: string) => box.getBlockBlobClient(key).upload('x', 1);
+
+  test('refuse with the error of Azure, and nothing happens', async () => {
+    cloud.faults.add({
+      scope: { service: 'blob', operation: 'PutBlob' },
+      effect: { kind: 'status', status: 503 },
+      times: 1,
+    });
+    await expect(write('busy')).rejects.toMatchObject({ statusCode: 503, code: 'ServerBusy' });
+    expect(await box.getBlobClient('busy').exists()).toBe(false);
+  });
+
+  test('lose the answer to a write that happened and was told of', async () => {
+    cloud.faults.add({ scope: { keyPrefix: 'box/lost' }, effect: { kind: 'lost-answer' }, times: 1 });
+    const raised = await eventsOf(() => expect(write('lost')).rejects.toThrow());
+    expect(raised).toHaveLength(1);
+    expect(await box.getBlobClient('lost').exists()).toBe(true);
+  });
+
+  test('put the clock ahead', async () => {
+    const rule = cloud.faults.add({ effect: { kind: 'clock', aheadMs: 3_600_000 } });
+    const { lastModified } = await write('ahead');
+    cloud.faults.remove(rule.id);
+    expect(lastModified!.getTime()).toBeGreaterThan(Date.now() + 3_500_000);
+  });
+});
+
+describe('bad requests', () => {
+  test.each([
+    ['GET', '/devstoreaccount1/box/%E0%A4%A', {}],
+    ['PUT', '/devstoreaccount1/box/a?comp=nonsense', {}],
+    ['PUT', '/devstoreaccount1/..%2f..%2fetc/passwd', {}],
+    ['PUT', '/devstoreaccount1/box/forged', { authorization: 'SharedKey devstoreaccount1:AAAA' }],
+    ['DELETE', '/', {}],
+    ['POST', '/devstoreaccount1/?comp=batch', { 'content-type': 'multipart/mixed' }],
+  ])('%s %s gets an error and harms nothing', async (method, path, headers) => {
+    const raised = await eventsOf(async () => {
+      const response = await fetch(`http://127.0.0.1:${blob.port}${path}`, { method, headers });
+      expect(response.status).toBeGreaterThanOrEqual(400);
+      await response.arrayBuffer();
+    });
+    expect(raised).toEqual([]);
+    expect(await box.exists()).toBe(true);
+  });
+
+  test('a body that breaks off is not kept', async () => {
+    const socket = createConnection(blob.port, '127.0.0.1');
+    const permissions = ContainerSASPermissions.parse('w');
+    const sas = await box.generateSasUrl({ permissions, expiresOn: new Date(Date.now() + 60_000) });
+    const { pathname, search } = new URL(sas);
+    const head = `PUT ${pathname}/torn${search} HTTP/1.1\r\nHost: 127.0.0.1\r\nx-ms-blob-type: BlockBlob\r\nContent-Length: 100\r\n\r\n`;
+    await new Promise((resolve) => socket.end(`${head}only this`, () => resolve(null)));
+    await new Promise((resolve) => socket.on('close', resolve).resume());
+    expect(await box.getBlobClient('torn').exists()).toBe(false);
   });
 });
