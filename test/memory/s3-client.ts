@@ -17,7 +17,7 @@ const store = await openS3Store({
 
 let sum = 0n;
 const written = await store.put('large', source(), {
-  condition: { kind: 'if-absent' },
+  condition: { kind: 'always' },
   metadata: { headers: {}, user: {} },
 });
 let readBytes = 0;
