@@ -50,11 +50,17 @@ interface Clients {
   readonly subscriber: v1.SubscriberClient;
 }
 
+/** The SDK's promises can be cancelled, though their types do not say so. */
+interface Cancellable {
+  cancel?(): void;
+}
+
 export function openConnection(options: PubsubConnectionOptions): Connection {
   const call = { timeout: options.answerMs ?? ANSWER_MS, retry: null };
   const topicName = (topic: string) => `projects/${options.projectId}/topics/${topic}`;
   const subscriptionName = (subscription: string) => `projects/${options.projectId}/subscriptions/${subscription}`;
   let opened: Promise<Clients> | null = null;
+  const waiting = new Set<Cancellable>();
 
   async function ask<T>(op: string, key: string, run: (clients: Clients) => Promise<T>): Promise<T> {
     opened ??= openClients(options);
@@ -90,13 +96,17 @@ export function openConnection(options: PubsubConnectionOptions): Connection {
       ask('pull', subscription, async ({ subscriber }) => {
         const asked = { subscription: subscriptionName(subscription), maxMessages, returnImmediately: waitMs === 0 };
         const how = waitMs === 0 ? call : { ...call, timeout: waitMs };
+        const pulling = subscriber.pull(asked, how);
+        waiting.add(pulling as Cancellable);
         try {
-          const [{ receivedMessages }] = await subscriber.pull(asked, how);
+          const [{ receivedMessages }] = await pulling;
           return (receivedMessages ?? []).map(toIncoming);
         } catch (error) {
           // Nothing came while it waited.
           if (waitMs > 0 && codeOf(error) === DEADLINE_EXCEEDED) return [];
           throw error;
+        } finally {
+          waiting.delete(pulling as Cancellable);
         }
       }),
     acknowledge: (subscription, ackIds) =>
@@ -112,6 +122,7 @@ export function openConnection(options: PubsubConnectionOptions): Connection {
       ),
     async close() {
       const clients = await opened?.catch(() => null);
+      for (const pulling of waiting) pulling.cancel?.();
       await Promise.all([clients?.publisher.close(), clients?.subscriber.close()]);
     },
   };

@@ -57,6 +57,12 @@ const BATCH_MAX = 10;
 
 const TOLD: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'SentTimestamp'];
 
+/** What one call is given besides its input. */
+interface On {
+  readonly abortSignal: AbortSignal;
+  readonly requestTimeout: number;
+}
+
 export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
   const { region, endpoint, credentials, timeoutMs = TIMEOUT_MS, agent } = options;
   const { SQS } = await import('@aws-sdk/client-sqs');
@@ -78,11 +84,14 @@ export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
     ...(agent === undefined ? {} : { customUserAgent: agent }),
   });
   let open = true;
+  const closing = new AbortController();
 
-  async function ask<T>(op: string, call: (client: SQS, on: { readonly abortSignal: AbortSignal }) => Promise<T>) {
+  /** `waitMs`: what the call itself may wait for something to happen. */
+  async function ask<T>(op: string, call: (client: SQS, on: On) => Promise<T>, waitMs = 0): Promise<T> {
     if (!open) throw fault('internal', `SQS, ${op}: the queue is closed`, { op });
+    const abortSignal = AbortSignal.any([AbortSignal.timeout(timeoutMs + waitMs), closing.signal]);
     try {
-      return await call(client, { abortSignal: AbortSignal.timeout(timeoutMs) });
+      return await call(client, { abortSignal, requestTimeout: ANSWER_TIMEOUT_MS + waitMs });
     } catch (error) {
       throw toSqsFault(error, op);
     }
@@ -109,19 +118,15 @@ export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
     },
 
     async receive(op, url, { max, visibilitySeconds, waitSeconds }) {
-      const { Messages = [] } = await ask(op, (sqs, on) =>
-        sqs.receiveMessage(
-          {
-            QueueUrl: url,
-            MaxNumberOfMessages: max,
-            VisibilityTimeout: visibilitySeconds,
-            WaitTimeSeconds: waitSeconds,
-            MessageAttributeNames: ['All'],
-            MessageSystemAttributeNames: TOLD,
-          },
-          on,
-        ),
-      );
+      const asked = {
+        QueueUrl: url,
+        MaxNumberOfMessages: max,
+        VisibilityTimeout: visibilitySeconds,
+        WaitTimeSeconds: waitSeconds,
+        MessageAttributeNames: ['All'],
+        MessageSystemAttributeNames: TOLD,
+      };
+      const { Messages = [] } = await ask(op, (sqs, on) => sqs.receiveMessage(asked, on), waitSeconds * 1000);
       return Messages;
     },
 
@@ -186,6 +191,7 @@ export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
 
     close() {
       open = false;
+      closing.abort();
       client.destroy();
     },
   };

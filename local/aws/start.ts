@@ -1,0 +1,46 @@
+/** The local AWS: a bucket with versions, a queue that hears of it, one for dead letters, all on one port. */
+
+import { type LocalConfig, NAMES, type Ports } from '../config.ts';
+import type { Cloud } from '../service.ts';
+import { REGION } from './account.ts';
+import { openAwsGateway } from './gateway.ts';
+import { type S3Service, startS3 } from './s3/s3.ts';
+import { LOCAL_CREDENTIALS } from './sigv4.ts';
+import { type SqsService, startSqs } from './sqs/sqs.ts';
+
+export interface RunningAws {
+  readonly config: LocalConfig['aws'];
+  readonly s3: S3Service;
+  readonly sqs: SqsService;
+  stop(): Promise<void>;
+}
+
+export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise<RunningAws> {
+  const gateway = await openAwsGateway(cloud, ports.aws);
+  const sqs = await startSqs(cloud, { port: gateway });
+  const s3 = await startS3(cloud, { port: gateway });
+  const { bucket, changes, dead, table } = NAMES;
+  const deadQueue = sqs.createQueue(dead);
+  const queue = sqs.createQueue(changes, {});
+  s3.createBucket(bucket, { versioning: true });
+  s3.notify(bucket, [{ target: queue.arn, id: changes }]);
+  const [accessKeyId = '', secretAccessKey = ''] = [...LOCAL_CREDENTIALS].flat();
+  return {
+    config: {
+      endpoint: `http://${cloud.host}:${gateway.port}`,
+      region: REGION,
+      accessKeyId,
+      secretAccessKey,
+      bucket,
+      queueUrl: queue.url,
+      deadLetterQueueUrl: deadQueue.url,
+      table,
+    },
+    s3,
+    sqs,
+    async stop() {
+      await Promise.all([s3.stop(), sqs.stop()]);
+      await gateway.stop();
+    },
+  };
+}
