@@ -36,10 +36,20 @@ export async function* interruptible(
   until: Promise<void>,
 ): AsyncGenerator<Uint8Array> {
   const pieces = source[Symbol.asyncIterator]();
-  const stop = until.then(() => null);
+  const taken = () => new Refusal(503, 'backendError', 'Another request has taken over this upload.');
+  // Not Promise.race with `until`: that would hold every piece for as long as the request lasts.
+  let stop: (() => void) | null = null;
+  let stopped = false;
+  void until.then(() => {
+    stopped = true;
+    stop?.();
+  });
   for (;;) {
-    const next = await Promise.race([stop, pieces.next()]);
-    if (next === null) throw new Refusal(503, 'backendError', 'Another request has taken over this upload.');
+    const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+      stop = () => reject(taken());
+      if (stopped) stop();
+      else pieces.next().then(resolve, reject);
+    });
     if (next.done) return;
     yield next.value;
   }
