@@ -18,6 +18,8 @@ import { checkUpload } from './uploads.ts';
 export const QUANTUM = 256 * 1024;
 /** So much is at most sent again when the process was killed in the middle of a request. */
 const BLOCK = 32 * QUANTUM;
+/** https://cloud.google.com/storage/quotas#objects: 5 TiB. */
+const OBJECT_BYTES_MAX = 5 * 2 ** 40;
 const SESSION_MS_MAX = 7 * 24 * 60 * 60 * 1000;
 
 interface Session {
@@ -80,7 +82,7 @@ export function resumableHandlers(cloud: Cloud) {
         JSON.stringify(start),
         JSON.stringify(conditions),
         JSON.stringify(mergeExpected(expectedOf(json), expectedIn(headers))),
-        length === undefined ? null : Number(readNumber('X-Upload-Content-Length', length)),
+        length === undefined ? null : readLength(length),
         Math.floor(cloud.now()),
       );
       const place = `${base}/upload/storage/v1/b/${encodeURIComponent(target.bucket)}/o`;
@@ -232,6 +234,12 @@ function readRange({ headers }: Call, session: Session): Range {
   if (!agree || (end !== null && (end < start || (total !== null && end >= total))))
     throw invalidValue(`Content-Range '${text}' does not agree with the length of the request or of the object.`);
   return { asks: false, start, end, total };
+}
+
+function readLength(text: string): number {
+  const length = Number(readNumber('X-Upload-Content-Length', text));
+  if (length < 0 || length > OBJECT_BYTES_MAX) throw invalidValue('Invalid value for X-Upload-Content-Length.');
+  return length;
 }
 
 interface Stream {

@@ -204,6 +204,13 @@ describe('a resumable upload', () => {
     expect(again.status).toBe(412);
   });
 
+  it('of no possible length is refused', async () => {
+    for (const length of ['-1', 'x', String(6 * 2 ** 40)]) {
+      const headers = { 'x-upload-content-length': length };
+      expect((await bench.ask('POST', upload('uploadType=resumable&name=x'), { headers })).status).toBe(400);
+    }
+  });
+
   it('is refused when its ranges contradict each other', async () => {
     const session = await start('odd', '', { 'x-upload-content-length': '10' });
     for (const range of ['bytes 0-9/11', 'bytes 5-2/10', 'bytes 0-4/10', 'nonsense'])
