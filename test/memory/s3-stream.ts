@@ -14,8 +14,8 @@ export interface Measured {
 }
 
 const MINUTES_MAX = 10;
-/** Collects the pieces of a body soon after they were read; left alone, Node lets another 20 MiB of them pile up. */
-const COLLECT_SOON = '--max-semi-space-size=4';
+/** Collects the pieces of a body soon after they were read; left alone, Node lets some 50 MiB of them pile up first. */
+const COLLECT_SOON = '--max-semi-space-size=1';
 
 export async function measure(mib: number): Promise<Measured> {
   const folder = mkdtempSync(join(tmpdir(), 'triplicate-memory-'));
