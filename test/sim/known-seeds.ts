@@ -33,4 +33,6 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [430_955, 'a rebuild that was fenced on its way reported that it had finished'],
   [434_321, 'a rebuild overlooked a client write of equal bytes that had a delete between it and the earlier ones'],
   [458_921, 'of two equal losers the one was to be kept whose bucket had been emptied, and so neither was'],
+  [652_362, 'a lost event that comes months late is no repetition: it may tell of what nobody could see any more'],
+  [701_776, 'the same, of a write and a delete among siblings that nobody may decide'],
 ];

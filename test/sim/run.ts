@@ -64,6 +64,8 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 interface RunningStage extends Stage {
   /** Notifications sent so far, for the replay. */
   readonly sent: string[];
+  /** Those of them that nobody has been given yet. */
+  readonly lost: string[];
   /** Nothing else is started. */
   rebuilding: boolean;
   rebuilt: boolean;
@@ -97,6 +99,7 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
     muted: false,
     calm: false,
     sent: [],
+    lost: [],
     rebuilding: false,
     rebuilt: true,
   };
@@ -135,7 +138,7 @@ function notify(stage: RunningStage, { id, store }: Bucket, event: StoreEvent): 
   stage.sent.push(body);
   if (stage.calm) return void stage.queue.send(body);
   const { loseEvent, repeatEvent, delayEvent } = stage.history.scenario.faults;
-  if (stage.chance.hit(loseEvent)) return;
+  if (stage.chance.hit(loseEvent)) return void stage.lost.push(body);
   const copies = stage.chance.hit(repeatEvent) ? 2 : 1;
   for (let i = 0; i < copies; i++) {
     const delayMs = stage.chance.hit(delayEvent) ? stage.chance.int(100, HOUR_MS) : stage.chance.int(0, 200);
@@ -300,6 +303,17 @@ async function comeToRest(stage: RunningStage): Promise<void> {
   await drain(stage);
   stage.rebuilding = false;
   await repairDisasters(stage);
+  await settle(stage);
+  // What was lost comes after all, months late: it may tell of a write and a delete that left nothing to be seen in between.
+  for (const body of stage.lost.splice(0)) await stage.queue.send(body);
+  history.settled = false;
+  await settle(stage);
+  await replay(stage);
+}
+
+/** Sweeps and passes until nothing changes any more. */
+async function settle(stage: RunningStage): Promise<void> {
+  const { history } = stage;
   for (let round = 0; round < CALM_ROUNDS_MAX && !history.settled; round++) {
     stage.now += 2 * DAY_MS;
     const before = history.restlessWrites + history.ledgerWrites.length;
@@ -312,7 +326,6 @@ async function comeToRest(stage: RunningStage): Promise<void> {
     await drain(stage);
     history.settled = clean && round > 0 && before === history.restlessWrites + history.ledgerWrites.length;
   }
-  await replay(stage);
 }
 
 /** An operator has seen the alarms: the bucket is ours, and is to be filled again from the others. */
