@@ -48,7 +48,7 @@ export function numberBytes(text: string): number {
 }
 
 function readDecimal(text: string): Decimal {
-  const match = /^\s*([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?\s*$/.exec(text);
+  const match = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?$/.exec(text);
   if (match === null || (match[2] === '' && (match[3] ?? '') === ''))
     throw refused(`The parameter cannot be converted to a numeric value${text === '' ? '' : `: ${text}`}`);
   const [, sign, whole = '', fraction = '', power = '0'] = match;

@@ -41,8 +41,10 @@ export function readItem(raw: unknown, levels = 1): Item {
 }
 
 export function readValue(raw: unknown, levels = 1): Value {
-  if (levels > NESTING_MAX + 1)
-    throw refused('Nesting Levels have exceeded supported limits: Attributes can be nested at most 32 levels deep');
+  if (levels > NESTING_MAX)
+    throw refused(
+      'Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit',
+    );
   if (typeof raw !== 'object' || raw === null) throw unreadable('Unexpected value type in payload');
   if (Array.isArray(raw))
     throw unreadable('Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue');

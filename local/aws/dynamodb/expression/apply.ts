@@ -65,7 +65,6 @@ function added(old: Value | undefined, value: Value): Value {
   if (old === undefined) return value;
   if (typeOf(old) !== typeOf(value)) throw wrongType();
   if (old.N !== undefined) return { N: addNumbers(old.N, value.N as string, 1) };
-  if (old.L !== undefined) return { L: [...old.L, ...(value.L ?? [])] };
   const members = setOf(old);
   if (members === null) throw wrongType();
   return toSet(typeOf(old), [...new Set([...members, ...(setOf(value) ?? [])])]);

@@ -95,7 +95,7 @@ function readNot(reader: Reader, count: Count): Condition {
 
 function readPrimary(reader: Reader, count: Count): Condition {
   another(reader, count);
-  if (reader.accept('(')) {
+  if (!isOperandAhead(reader) && reader.accept('(')) {
     const doubled = reader.peek().text === '(';
     const inner = readOr(reader, count);
     const closed = reader.peek();
@@ -112,6 +112,7 @@ function readPrimary(reader: Reader, count: Count): Condition {
     const low = readOperand(reader);
     reader.expect('AND');
     const high = readOperand(reader);
+    checkDistinct(reader.field, 'BETWEEN', of, [low, high]);
     checkBetween(reader, low, high);
     return { kind: 'between', of, low, high };
   }
@@ -125,6 +126,7 @@ function readPrimary(reader: Reader, count: Count): Condition {
         reader.field,
         `Too many operands for operator or function; operator or function: IN, number of operands: ${options.length}`,
       );
+    checkDistinct(reader.field, 'IN', of, options);
     return { kind: 'in', of, options };
   }
   const { text: by, kind } = reader.peek();
@@ -140,6 +142,19 @@ function readPrimary(reader: Reader, count: Count): Condition {
   const right = readOperand(reader);
   checkCompare(reader, by as Comparator, of, right);
   return { kind: 'compare', by: by as Comparator, left: of, right };
+}
+
+/** Whether the parentheses that come next hold an operand: then a comparison follows. */
+function isOperandAhead(reader: Reader): boolean {
+  if (reader.peek().text !== '(') return true;
+  let open = 0;
+  for (let ahead = 0; reader.peek(ahead).kind !== 'end'; ahead++) {
+    const { text } = reader.peek(ahead);
+    open += text === '(' ? 1 : text === ')' ? -1 : 0;
+    const next = reader.peek(ahead + 1).text;
+    if (open === 0) return COMPARATORS.includes(next) || ['BETWEEN', 'IN'].includes(next.toUpperCase());
+  }
+  return false;
 }
 
 /** Conditions that stood in parentheses, to find those in two pairs. */
@@ -168,16 +183,18 @@ function readArguments(reader: Reader, name: string): readonly Operand[] {
   const [first, second] = args as [Operand, Operand?];
   if (rule.path && first.kind !== 'path')
     throw wrongExpression(field, `Operator or function requires a document path; ${what}`);
-  if (second !== undefined && isSameOperand(first, second)) throw notDistinct(field, name, first);
+  checkDistinct(field, name, first, args.slice(1));
   const typed = second?.kind === 'value' && rule.types !== undefined ? second.value : null;
   if (typed !== null && !rule.types?.includes(typeOf(typed))) throw wrongOperandType(field, name, typeOf(typed));
-  if (name === 'attribute_type') checkTypeName(field, second);
+  if (name === 'attribute_type') checkTypeName(field, second as Operand);
   return args;
 }
 
-function checkTypeName(field: Field, operand: Operand | undefined): void {
-  const name = operand?.kind === 'value' ? operand.value.S : undefined;
-  if (name === undefined || VALUE_TYPES.includes(name as ValueType)) return;
+function checkTypeName(field: Field, operand: Operand): void {
+  // The name of a type must be there before any item is looked at.
+  if (operand.kind !== 'value') throw wrongOperandType(field, 'attribute_type', '{NS,SS,L,BS,N,M,B,BOOL,NULL,S}');
+  const name = operand.value.S as string;
+  if (VALUE_TYPES.includes(name as ValueType)) return;
   throw wrongExpression(
     field,
     `Invalid attribute type name found; type: ${name}, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}`,
@@ -185,6 +202,11 @@ function checkTypeName(field: Field, operand: Operand | undefined): void {
 }
 
 function readOperand(reader: Reader): Operand {
+  if (reader.accept('(')) {
+    const inner = readOperand(reader);
+    reader.expect(')');
+    return inner;
+  }
   if (reader.peek().kind === 'value') return { kind: 'value', value: reader.value() };
   const called = functionName(reader);
   if (called === null) return { kind: 'path', path: reader.path() };
@@ -210,7 +232,7 @@ function readOperand(reader: Reader): Operand {
 }
 
 function checkCompare({ field }: Reader, by: Comparator, left: Operand, right: Operand): void {
-  if (isSameOperand(left, right)) throw notDistinct(field, by, left);
+  checkDistinct(field, by, left, [right]);
   if (by === '=' || by === '<>') return;
   for (const operand of [left, right])
     if (operand.kind === 'value' && !ORDERED.includes(typeOf(operand.value)))
@@ -238,10 +260,11 @@ function isSameOperand(a: Operand, b: Operand): boolean {
   return a.kind === 'path' && b.kind === 'path' && describePath(a.path) === describePath(b.path);
 }
 
-function notDistinct(field: Field, operator: string, first: Operand): Error {
+function checkDistinct(field: Field, operator: string, first: Operand, others: readonly Operand[]): void {
+  if (!others.some((other) => isSameOperand(first, other))) return;
   const which = `operator: ${operator}, first operand: ${first.kind === 'path' ? describePath(first.path) : ''}`;
   const rule = 'The first operand must be distinct from the remaining operands for this operator or function';
-  return wrongExpression(field, `${rule}; ${which}`);
+  throw wrongExpression(field, `${rule}; ${which}`);
 }
 
 /** An item that does not stand there fulfils what an empty one fulfils. */

@@ -71,5 +71,5 @@ export function syntaxError(field: Field, text: string, tokens: readonly Token[]
   const first = tokens[Math.max(0, index - 1)] as Token;
   const last = tokens[index + 1];
   const end = last === undefined || last.kind === 'end' ? text.length : last.at + last.text.length;
-  return wrongExpression(field, `Syntax error; token: "${token.text}", near: "${text.slice(first.at, end).trim()}"`);
+  return wrongExpression(field, `Syntax error; token: "${token.text}", near: "${text.slice(first.at, end)}"`);
 }

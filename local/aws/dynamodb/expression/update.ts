@@ -37,7 +37,7 @@ const LONG_NAMES: Readonly<Record<ValueType, string>> = {
   BS: 'BINARY_SET',
 };
 
-const ADDED: readonly ValueType[] = ['N', 'SS', 'NS', 'BS', 'L'];
+const ADDED: readonly ValueType[] = ['N', 'SS', 'NS', 'BS'];
 const DELETED: readonly ValueType[] = ['SS', 'NS', 'BS'];
 
 export const NO_UPDATE: Update = { set: [], remove: [], add: [], delete: [] };
@@ -84,7 +84,7 @@ export function pathsOf({ set, remove, add, delete: deleted }: Update): readonly
 function typed(reader: Reader, section: Section, types: readonly ValueType[]): Value {
   const value = reader.value();
   if (types.includes(typeOf(value))) return value;
-  const what = `operator: ${section}, operand type: ${LONG_NAMES[typeOf(value)]}`;
+  const what = `operator: ${section}, operand type: ${LONG_NAMES[typeOf(value)]}, typeSet: ALLOWED_FOR_${section}_OPERAND`;
   throw wrongExpression(FIELD, `Incorrect operand type for operator or function; ${what}`);
 }
 
@@ -128,6 +128,11 @@ function readTerm(reader: Reader): SetTerm {
   if (terms.length !== 2) throw wrongOperandCount(FIELD, text, terms.length);
   if (text === 'list_append') {
     for (const term of terms) checkTerm(term, text, 'L');
+    if (terms.some((term) => term.kind === text))
+      throw wrongExpression(
+        FIELD,
+        `The function is not allowed to be used this way in an expression; function: ${text}`,
+      );
     return { kind: text, first, second };
   }
   if (first.kind !== 'path')
