@@ -12,6 +12,10 @@ it.each<[string, Partial<IncomingMessage>]>([
   ['sqs', { headers: { 'x-amz-target': 'AmazonSQS.SendMessage' } }],
   ['s3', { headers: {}, url: `/b/k?X-Amz-Credential=${encodeURIComponent(scope('s3'))}&X-Amz-Signature=1` }],
   ['s3', { headers: {}, url: '/b/k' }],
+  ['sns', { headers: {}, url: '/?Action=ConfirmSubscription&TopicArn=arn&Token=t' }],
+  ['sns', { headers: {}, url: '/?Action=Unsubscribe&SubscriptionArn=arn' }],
+  ['sns', { headers: {}, url: '/SimpleNotificationService-0a.pem' }],
+  ['s3', { headers: {}, url: '/bucket?Action=ConfirmSubscription&Token=t' }],
   ['s3', { headers: { authorization: 'Credential=x/20261121/r/iam/aws4_request' }, url: '/' }],
 ])('%s is meant by %j', (service, request) => {
   expect(serviceOf({ headers: {}, ...request } as IncomingMessage)).toBe(service);

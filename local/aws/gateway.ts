@@ -14,6 +14,9 @@ export function openAwsGateway(cloud: Cloud, port: number): Promise<SharedPort> 
   return openSharedPort(cloud, port, serviceOf);
 }
 
+/** What SNS invites people to call who sign nothing, and the certificate of its signatures. */
+const UNSIGNED_SNS = /^\/(\?Action=(ConfirmSubscription|Unsubscribe)&|SimpleNotificationService-[0-9a-f]+\.pem$)/;
+
 /** S3 answers whatever names nobody: it is the one that people call without a signature. */
 export function serviceOf({ headers, url = '' }: IncomingMessage): AwsService {
   const target = headers['x-amz-target'];
@@ -22,7 +25,7 @@ export function serviceOf({ headers, url = '' }: IncomingMessage): AwsService {
   // Credential=KEY/DAY/REGION/SERVICE/aws4_request, percent-encoded in a query.
   const signed = headers.authorization ?? decodeSlashes(url);
   const named = /Credential=[^/,&\s]*\/\d{8}\/[^/]*\/([a-z0-9]+)\/aws4_request/.exec(signed)?.[1];
-  return SERVICES.find((service) => service === named) ?? 's3';
+  return SERVICES.find((service) => service === named) ?? (UNSIGNED_SNS.test(url) ? 'sns' : 's3');
 }
 
 function decodeSlashes(url: string): string {

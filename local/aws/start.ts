@@ -6,18 +6,21 @@ import { REGION } from './account.ts';
 import { openAwsGateway } from './gateway.ts';
 import { type S3Service, startS3 } from './s3/s3.ts';
 import { LOCAL_CREDENTIALS } from './sigv4.ts';
+import { type SnsService, startSns } from './sns/sns.ts';
 import { type SqsService, startSqs } from './sqs/sqs.ts';
 
 export interface RunningAws {
   readonly config: LocalConfig['aws'];
   readonly s3: S3Service;
   readonly sqs: SqsService;
+  readonly sns: SnsService;
   stop(): Promise<void>;
 }
 
 export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise<RunningAws> {
   const gateway = await openAwsGateway(cloud, ports.aws);
   const sqs = await startSqs(cloud, { port: gateway });
+  const sns = await startSns(cloud, { port: gateway });
   const s3 = await startS3(cloud, { port: gateway });
   const { bucket, changes, dead, table } = NAMES;
   const deadQueue = sqs.createQueue(dead);
@@ -38,8 +41,9 @@ export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise
     },
     s3,
     sqs,
+    sns,
     async stop() {
-      await Promise.all([s3.stop(), sqs.stop()]);
+      await Promise.all([s3.stop(), sqs.stop(), sns.stop()]);
       await gateway.stop();
     },
   };
