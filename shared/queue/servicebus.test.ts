@@ -94,6 +94,23 @@ describe('a queue of Service Bus', () => {
     await queue.close();
   });
 
+  test('goes on when one link has brought as many as it can', async () => {
+    const queue = open();
+    const count = 1_050;
+    const bodies = Array.from({ length: count }, (_, index) => `m${index}`);
+    await Promise.all(bodies.map((body) => queue.send(body)));
+    const seen = new Set<string>();
+    while (seen.size < count) {
+      const some = await queue.receive({ max: 10, visibilityMs: 60_000 });
+      expect(some.length).toBeGreaterThan(0);
+      const settled = await Promise.all(some.map(({ receipt }) => queue.settle(receipt, { kind: 'done' })));
+      expect(settled).not.toContain(false);
+      for (const { body } of some) seen.add(body);
+    }
+    expect(await queue.depth()).toEqual({ waiting: 0, inFlight: 0, dead: 0 });
+    await queue.close();
+  });
+
   test('keeps a message longer than the lock of the queue', async () => {
     const name = newQueue({ lockDurationMs: 16_000 });
     const queue = open(name);

@@ -1,14 +1,15 @@
 /** A queue in Azure Service Bus: peek-lock for visibility, scheduled copies for delays, its own shelf for dead letters. */
 
 import { randomUUID } from 'node:crypto';
+import type { ServiceBusReceivedMessage, ServiceBusReceiver } from '@azure/service-bus';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 import {
   type Connection,
-  type Held,
   isLockLost,
   openConnection,
   type ServiceBusConnectionOptions,
+  type SubQueue,
   toFault,
 } from './servicebus/connection.ts';
 import { attemptOf, readDeadLetter, readLetter, toDeath, toMessage } from './servicebus/letter.ts';
@@ -34,7 +35,8 @@ const REDRIVE_BATCH = 10;
 /** Peeking reads every message, so nothing is counted further. */
 const COUNTED_MAX = 10_000;
 
-interface Lease extends Held {
+interface Lease {
+  readonly message: ServiceBusReceivedMessage;
   /** When its visibility ends. */
   endsAt: number;
   lockedUntil: number;
@@ -61,9 +63,9 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
   }
 
   /** False: the lock was lost, so somebody else has the message or will have it. */
-  async function unlessLost(call: () => Promise<unknown>): Promise<boolean> {
+  async function unlessLost(from: SubQueue, call: (settler: ServiceBusReceiver) => Promise<unknown>): Promise<boolean> {
     try {
-      await call();
+      await call(await connection.settler(from));
       return true;
     } catch (error) {
       if (isLockLost(error)) return false;
@@ -71,13 +73,13 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
     }
   }
 
-  const complete = ({ receiver, message }: Held) => unlessLost(() => receiver.completeMessage(message));
-  const abandon = ({ receiver, message }: Held) => unlessLost(() => receiver.abandonMessage(message));
+  const complete = ({ message }: Lease) => unlessLost('main', (settler) => settler.completeMessage(message));
+  const abandon = ({ message }: Lease) => unlessLost('main', (settler) => settler.abandonMessage(message));
   const isOver = ({ endsAt }: Lease) => endsAt <= now();
 
   async function renew(lease: Lease): Promise<boolean> {
-    return unlessLost(async () => {
-      lease.lockedUntil = (await lease.receiver.renewMessageLock(lease.message)).getTime();
+    return unlessLost('main', async (settler) => {
+      lease.lockedUntil = (await settler.renewMessageLock(lease.message)).getTime();
     });
   }
 
@@ -115,19 +117,19 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
     if (leases.get(receipt) === lease) watch(receipt, lease);
   }
 
-  function lend(held: Held, visibilityMs: number): Delivery {
-    const { id, body, sentAt } = readLetter(held.message);
-    const receipt = `${held.message.sequenceNumber}.${held.message.lockToken}`;
+  function lend(message: ServiceBusReceivedMessage, visibilityMs: number): Delivery {
+    const { id, body, sentAt } = readLetter(message);
+    const receipt = `${message.sequenceNumber}.${message.lockToken}`;
     const endsAt = now() + visibilityMs;
     const lease: Lease = {
-      ...held,
+      message,
       endsAt,
-      lockedUntil: held.message.lockedUntilUtc?.getTime() ?? now(),
+      lockedUntil: message.lockedUntilUtc?.getTime() ?? now(),
       timer: undefined,
     };
     leases.set(receipt, lease);
     watch(receipt, lease);
-    return { id, body, sentAt, attempt: attemptOf(held.message), receipt };
+    return { id, body, sentAt, attempt: attemptOf(message), receipt };
   }
 
   /** The copy first. Who lost the lock meanwhile takes it back as well as he can. */
@@ -148,17 +150,17 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
       case 'again':
         return settlement.delayMs === 0 ? abandon(lease) : later(lease, settlement.delayMs);
       case 'dead': {
-        const { receiver, message } = lease;
+        const { message } = lease;
         const death = toDeath(message, settlement.reason, now());
-        return unlessLost(() => receiver.deadLetterMessage(message, death));
+        return unlessLost('main', (settler) => settler.deadLetterMessage(message, death));
       }
     }
   }
 
-  async function redriveOne(held: Held): Promise<void> {
+  async function redriveOne(message: ServiceBusReceivedMessage): Promise<void> {
     const sender = await connection.sender();
-    await sender.sendMessages(toMessage({ ...readLetter(held.message), attempts: 0 }, randomUUID()));
-    await complete(held);
+    await sender.sendMessages(toMessage({ ...readLetter(message), attempts: 0 }, randomUUID()));
+    await unlessLost('dead', (settler) => settler.completeMessage(message));
   }
 
   return {
@@ -174,13 +176,13 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
       });
     },
 
-    async receive({ max, visibilityMs }: { readonly max: number; readonly visibilityMs: number }) {
+    async receive({ max, visibilityMs, waitMs: willing = 0 }: Receive) {
       checkMax(max);
       checkVisibility(visibilityMs);
       return ask('receive', async () => {
         await letGo();
-        const all = await connection.receive('main', max, waitMs);
-        return all.map((held) => lend(held, visibilityMs));
+        const all = await connection.receive('main', max, Math.max(waitMs, willing));
+        return all.map((message) => lend(message, visibilityMs));
       });
     },
 

@@ -21,27 +21,28 @@ export type SubQueue = 'main' | 'dead';
 export interface Connection {
   sender(): Promise<ServiceBusSender>;
   /** Nobody else receives by this receiver meanwhile. */
-  receive(from: SubQueue, max: number, waitMs: number): Promise<readonly Held[]>;
+  receive(from: SubQueue, max: number, waitMs: number): Promise<readonly ServiceBusReceivedMessage[]>;
+  /** Settles and renews what any receiver was given. */
+  settler(from: SubQueue): Promise<ServiceBusReceiver>;
   /** In order of arrival, those in flight among them; `max` at most. */
   peek(from: SubQueue, max: number): Promise<readonly ServiceBusReceivedMessage[]>;
   close(): Promise<void>;
 }
 
-export interface Held {
-  readonly message: ServiceBusReceivedMessage;
-  /** Settles it. */
-  readonly receiver: ServiceBusReceiver;
-}
-
 /** One may wait for messages while the other gives some. */
 const RECEIVERS_MAX = 2;
+/** The AMQP library keeps what was not settled over its own link, up to 2048: then the link would give nothing more. */
+const RECEIVED_MAX = 1_000;
 const PEEK_MAX = 250;
+const OTHERS_MS = 10;
 const RETRY = { maxRetries: 2, retryDelayInMs: 200, timeoutInMs: 10_000 };
 
 export function openConnection(options: ServiceBusConnectionOptions, queue: string): Connection {
   if (queue === '') throw invalid('queue', queue, 'the name of a queue');
   let opening: Promise<ServiceBusClient> | null = null;
   let sending: ServiceBusSender | null = null;
+  const settlers: Partial<Record<SubQueue, Promise<ServiceBusReceiver>>> = {};
+  const received = new WeakMap<ServiceBusReceiver, number>();
   const free: Record<SubQueue, ServiceBusReceiver[]> = { main: [], dead: [] };
   const count: Record<SubQueue, number> = { main: 0, dead: 0 };
   const waiting: Record<SubQueue, ((receiver: ServiceBusReceiver) => void)[]> = { main: [], dead: [] };
@@ -77,7 +78,11 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
     return new Promise((resolve) => waiting[from].push(resolve));
   }
 
-  function giveBack(from: SubQueue, receiver: ServiceBusReceiver): void {
+  /** Instead of one that has received its share another one comes. */
+  async function giveBack(from: SubQueue, worn: ServiceBusReceiver): Promise<void> {
+    const isWorn = (received.get(worn) ?? 0) >= RECEIVED_MAX && !closed;
+    const receiver = isWorn ? await open(from) : worn;
+    if (isWorn) worn.close().catch(() => {});
     const next = waiting[from].shift();
     if (next !== undefined) next(receiver);
     else free[from].push(receiver);
@@ -92,29 +97,36 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
     async receive(from, max, maxWaitTimeInMs) {
       const receiver = await take(from);
       try {
-        const messages = await receiver.receiveMessages(max, { maxWaitTimeInMs });
-        return messages.map((message) => ({ message: settledByToken(message), receiver }));
+        // Asked for several, the SDK waits a whole second for the others once it has the first.
+        const first = await receiver.receiveMessages(1, { maxWaitTimeInMs });
+        const many = first.length > 0 && max > 1;
+        // What went wrong here shows at the next call: the first message must not wait for its lock to end.
+        const more = () => receiver.receiveMessages(max - 1, { maxWaitTimeInMs: OTHERS_MS }).catch(() => []);
+        const all = many ? [...first, ...(await more())] : first;
+        received.set(receiver, (received.get(receiver) ?? 0) + all.length);
+        return all.map(settledByToken);
       } finally {
-        giveBack(from, receiver);
+        await giveBack(from, receiver);
       }
     },
+    settler(from) {
+      // It never receives, so it has no link that could wear out.
+      settlers[from] ??= open(from);
+      return settlers[from];
+    },
     async peek(from, max) {
-      const receiver = await take(from);
-      try {
-        const all: ServiceBusReceivedMessage[] = [];
-        for (let start = 0n; all.length < max; ) {
-          const page = await receiver.peekMessages(Math.min(PEEK_MAX, max - all.length), {
-            fromSequenceNumber: toLong(start),
-          });
-          const last = page.at(-1)?.sequenceNumber;
-          if (last === undefined) break;
-          all.push(...page);
-          start = BigInt(last.toString()) + 1n;
-        }
-        return all;
-      } finally {
-        giveBack(from, receiver);
+      const receiver = await this.settler(from);
+      const all: ServiceBusReceivedMessage[] = [];
+      for (let start = 0n; all.length < max; ) {
+        const page = await receiver.peekMessages(Math.min(PEEK_MAX, max - all.length), {
+          fromSequenceNumber: toLong(start),
+        });
+        const last = page.at(-1)?.sequenceNumber;
+        if (last === undefined) break;
+        all.push(...page);
+        start = BigInt(last.toString()) + 1n;
       }
+      return all;
     },
     async close() {
       closed = true;
