@@ -37,6 +37,7 @@ export function openBroker(cloud: Cloud): Broker {
   const messages = openMessages(db, cloud.now);
   const consumers = new Map<string, Set<Consumer>>();
   let timer: NodeJS.Timeout | undefined;
+  let timerAt = Number.POSITIVE_INFINITY;
 
   function pump(entity: Entity): void {
     const due = messages.tick(entity);
@@ -51,24 +52,27 @@ export function openBroker(cloud: Cloud): Broker {
         consumer.deliver(held);
         return true;
       });
-    if (due !== null || entity.deadLetters === null) wake();
-    if (due !== null && entity.deadLetters !== null) {
-      const shelf = entities.entity(entity.deadLetters);
-      if (shelf !== undefined && (consumers.get(shelf.id)?.size ?? 0) > 0) pump(shelf);
-    }
+    if (due !== null && isWaitedFor(entity)) wake(due);
+    const shelf = entity.deadLetters === null ? undefined : entities.entity(entity.deadLetters);
+    if (shelf !== undefined && isWaitedFor(shelf)) pump(shelf);
   }
 
+  const isWaitedFor = ({ id }: Entity) => (consumers.get(id)?.size ?? 0) > 0;
+
   /** Everything that waits for its hour is found by looking again: locks, schedules, ends of life. */
-  function wake(): void {
-    if (timer !== undefined) return;
+  function wake(due: number): void {
+    const at = Date.now() + Math.min(Math.max(1, due - cloud.now()), LOOK_MS_MAX);
+    if (at >= timerAt) return;
+    clearTimeout(timer);
+    timerAt = at;
     timer = setTimeout(() => {
-      timer = undefined;
+      timerAt = Number.POSITIVE_INFINITY;
       try {
-        for (const entity of entities.list()) if ((consumers.get(entity.id)?.size ?? 0) > 0) pump(entity);
+        for (const entity of entities.list()) if (isWaitedFor(entity)) pump(entity);
       } catch (error) {
         cloud.report(`azure servicebus: ${String(error)}`);
       }
-    }, LOOK_MS_MAX / 10);
+    }, at - Date.now());
     timer.unref();
   }
 

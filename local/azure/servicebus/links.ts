@@ -153,7 +153,8 @@ export function serveLinks(cloud: Cloud, broker: Broker, connection: Connection,
     /** All that were ever handed to the link, beside those given back unused. */
     let issued = 0;
     let ready = true;
-    const counted = sender as unknown as { delivery_count: number; credit: number; _draining: boolean };
+    const counted = sender as unknown as Counted;
+    answerDrains(counted);
     const room = () => (ready && sender.sendable() ? counted.credit + counted.delivery_count - issued : 0);
     const consumer: Consumer = {
       entity,
@@ -351,18 +352,40 @@ export function serveLinks(cloud: Cloud, broker: Broker, connection: Connection,
   }
 }
 
+/** What rhea's types do not tell of. */
+interface Counted {
+  credit: number;
+  delivery_count: number;
+  _draining: boolean;
+  _drained: boolean;
+  _get_drain(): boolean;
+}
+
+/** Who drains waits for the answer, also when the last message has used the last credit meanwhile. */
+function answerDrains(sender: Counted): void {
+  sender._get_drain = () => {
+    if (!sender._draining || !sender._drained) return false;
+    sender.delivery_count += sender.credit;
+    sender.credit = 0;
+    return true;
+  };
+}
+
 /** Makes the library hand messages on as they came, and stop where they grow without end. */
 function keepRaw(session: Session): void {
   interface Transfer {
-    readonly performative: { message_format?: number };
+    readonly performative: { message_format?: number; readonly more?: boolean };
     readonly payload?: Buffer;
   }
-  const inner = session as unknown as { on_transfer(frame: Transfer): void; seen?: number };
+  let open = 0;
+  const inner = session as unknown as { on_transfer(frame: Transfer): void };
   const take = inner.on_transfer.bind(session);
   inner.on_transfer = (frame) => {
     // Only messages of the format 0 would be decoded.
     if (frame.performative.message_format === 0 || frame.performative.message_format === undefined)
       frame.performative.message_format = RAW;
+    open = frame.performative.more ? open + (frame.payload?.length ?? 0) : 0;
+    if (open > 2 * MESSAGE_BYTES_MAX) throw new Error('a message grows without end');
     take(frame);
   };
 }
