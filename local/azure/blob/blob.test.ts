@@ -169,6 +169,13 @@ describe('bad requests', () => {
     expect(await box.exists()).toBe(true);
   });
 
+  test('a path that cannot be decoded gets the error of Azure', async () => {
+    const response = await fetch(`http://127.0.0.1:${blob.port}/devstoreaccount1/box/%E0%A4%A`);
+    expect(response.status).toBe(400);
+    expect(response.headers.get('x-ms-error-code')).toBe('InvalidInput');
+    expect(await response.text()).toContain('<Error><Code>InvalidInput</Code>');
+  });
+
   test('a body that breaks off is not kept', async () => {
     const socket = createConnection(blob.port, '127.0.0.1');
     const permissions = ContainerSASPermissions.parse('w');

@@ -63,6 +63,7 @@ export async function startBlob(cloud: Cloud, { port, publish }: BlobOptions): P
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (failure !== undefined)
       throw new Error('the state of the storage account cannot be written', { cause: failure });
+    if (!isDecodable(request.url ?? '')) return refuseStorage(response, 400, cloud.now());
     open.add(response);
     const context = newContext(() => cloud.faults.aheadMs(cloud.name));
     Object.assign(response, { locals: { [CONTEXT]: context } });
@@ -125,4 +126,13 @@ function newContext(aheadMs: () => number): { readonly contextID?: string } {
       startTime = time && new Date(time.getTime() + aheadMs());
     },
   } as { readonly contextID?: string };
+}
+
+/** Azurite would answer as Express does, with a page of its own, and write to the console. */
+function isDecodable(url: string): boolean {
+  try {
+    return decodeURIComponent(url.split('?', 1)[0] ?? '') !== '';
+  } catch {
+    return false;
+  }
 }
