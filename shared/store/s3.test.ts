@@ -2,7 +2,6 @@ import {
   CopyObjectCommand,
   DeleteObjectCommand,
   HeadObjectCommand,
-  ListMultipartUploadsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
   S3Client,
@@ -31,8 +30,6 @@ import type { ObjectVersion } from '../model/object.ts';
 import { withCanonicalNames } from './layers/canonical.ts';
 import { openS3Store, type S3StoreOptions } from './s3.ts';
 
-const MI = 1024 * 1024;
-const PART = 5 * MI;
 const WRITERS = 64;
 const cloud = openCloud({ name: 'aws', report: (line) => console.warn(line) });
 const service = await startS3(cloud, { port: 0 });
@@ -42,9 +39,8 @@ for (const name of ['kept', 'kept-conformance', 'turned'])
   service.createBucket(name, { versioning: name !== 'turned' });
 for (const name of ['plain', 'plain-conformance']) service.createBucket(name);
 
-const small = { streamPartBytes: PART, copyBytesMax: PART, copyPartBytes: PART };
-const kept = await open('kept', small);
-const plain = await open('plain', small);
+const kept = await open('kept');
+const plain = await open('plain');
 const both = { versioned: kept, 'not versioned': plain };
 const app = new S3Client({ ...target, forcePathStyle: true });
 
@@ -73,21 +69,6 @@ for (const [name, bucket] of [
     client: () => openPatcher(target, bucket),
   });
 
-/** In pieces that fit no part, and never the same twice. */
-async function* pieces(sizeBytes: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < sizeBytes; ) {
-    const piece = Buffer.alloc(Math.min(1_000_003, sizeBytes - at), `${at};`);
-    at += piece.length;
-    yield piece;
-  }
-}
-
-async function drained(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const all: Uint8Array[] = [];
-  for await (const piece of body) all.push(piece);
-  return Buffer.concat(all);
-}
-
 async function winnerOf(writes: readonly Promise<ObjectVersion | null>[]): Promise<ObjectVersion | null> {
   const outcomes = await Promise.allSettled(writes);
   const won = outcomes.filter((outcome) => outcome.status === 'fulfilled');
@@ -96,54 +77,6 @@ async function winnerOf(writes: readonly Promise<ObjectVersion | null>[]): Promi
   expect(won).toHaveLength(1);
   return won[0]!.value;
 }
-
-async function unfinished(bucket: string): Promise<number> {
-  const { Uploads = [] } = await app.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-  return Uploads.length;
-}
-
-describe.each(Object.entries(both))('a body that comes as a stream, %s', (name, store) => {
-  const bucket = name === 'versioned' ? 'kept' : 'plain';
-
-  it.each([0, 1, PART, PART + 1, 12 * MI])('of %i bytes arrives whole', async (sizeBytes) => {
-    const key = `stream ${sizeBytes}`;
-    const bytes = await drained(pieces(sizeBytes));
-    const checksums = sumsOf(bytes);
-    const written = await store.put(key, pieces(sizeBytes), options({ checksums, marker: 'bQ' }));
-    expect(written).toMatchObject({ sizeBytes, marker: 'bQ', checksums: { crc64nvme: checksums.crc64nvme } });
-    expect(await store.head(key)).toEqual(written);
-    const read = await store.get(key, written.phys);
-    expect((await drained(read.body)).equals(bytes)).toBe(true);
-    expect(read.version).toEqual(written);
-  });
-
-  it('and has another checksum than expected is refused, and nothing is left of it', async () => {
-    const wrong = sumsOf(encode('other'));
-    for (const checksums of [{ crc32c: wrong.crc32c }, { crc64nvme: wrong.crc64nvme }])
-      await refused(store.put('wrong', pieces(6 * MI), options({ checksums })), 'corrupt');
-    expect(await store.head('wrong')).toBeNull();
-    expect(await unfinished(bucket)).toBe(0);
-  });
-
-  it('and fails in the middle fails as it does, and nothing is left of it', async () => {
-    async function* broken(): AsyncGenerator<Uint8Array> {
-      yield* pieces(6 * MI);
-      throw new Error('the source broke off');
-    }
-    await expect(store.put('broken', broken(), options())).rejects.toThrow('the source broke off');
-    expect(await store.head('broken')).toBeNull();
-    expect(await unfinished(bucket)).toBe(0);
-  });
-
-  it('keeps its condition until the end', async () => {
-    const first = await store.put('late', pieces(6 * MI), options({ condition: IF_ABSENT }));
-    await refused(store.put('late', pieces(6 * MI), options({ condition: IF_ABSENT })), 'precondition');
-    const second = await store.put('late', pieces(7 * MI), options({ condition: ifToken(first) }));
-    await refused(store.put('late', pieces(6 * MI), options({ condition: ifToken(first) })), 'precondition');
-    expect(await store.head('late')).toEqual(second);
-    expect(await unfinished(bucket)).toBe(0);
-  });
-});
 
 describe.each(Object.entries(both))('of 64 writers at once, %s, exactly one wins', (_name, store) => {
   it('who put if absent', async () => {
@@ -178,22 +111,6 @@ describe.each(Object.entries(both))('of 64 writers at once, %s, exactly one wins
     const first = await put(store, 'race/delete', 'first');
     await winnerOf(Array.from({ length: WRITERS }, () => store.delete('race/delete', ifToken(first))));
     expect(await store.head('race/delete')).toBeNull();
-  });
-});
-
-describe.each(Object.entries(both))('a copy too large for one call, %s', (_name, store) => {
-  it('is made by parts, with metadata, marker, checksum and condition', async () => {
-    const bytes = await drained(pieces(12 * MI));
-    const source = await store.put('large', bytes, options());
-    const checksums = sumsOf(bytes);
-    const copied = await copyOnto(store, source, 'large copy', { condition: IF_ABSENT, marker: 'bQ', checksums });
-    expect(copied).toMatchObject({ marker: 'bQ', checksums: { crc64nvme: checksums.crc64nvme } });
-    expect((await drained((await store.get('large copy', copied.phys)).body)).equals(bytes)).toBe(true);
-    await refused(copyOnto(store, source, 'large copy', { condition: IF_ABSENT }), 'precondition');
-    await refused(copyOnto(store, { ...source, phys: `${source.phys}x` }, 'other'), 'not-found');
-    const wrong = { checksums: { crc64nvme: sumsOf(encode('other')).crc64nvme } };
-    await refused(copyOnto(store, source, 'other', wrong), 'corrupt');
-    expect(await store.head('other')).toBeNull();
   });
 });
 
@@ -300,7 +217,6 @@ describe('metadata', () => {
       const written = await kept.put('type', encode('x'), options({ metadata }));
       expect(written.metadata).toEqual(metadata);
       expect((await copyOnto(kept, written, 'type copy', { metadata })).metadata).toEqual(metadata);
-      expect((await kept.put('type', pieces(6 * MI), options({ metadata }))).metadata).toEqual(metadata);
     }
     const { ContentType } = await app.send(new HeadObjectCommand({ Bucket: 'kept', Key: 'type' }));
     expect(ContentType).toBe('application/octet-stream');
