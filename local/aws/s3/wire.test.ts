@@ -321,6 +321,29 @@ describe('a connection', () => {
     expect(await keys()).toEqual([]);
   });
 
+  it('that creates what was deleted while its body travelled is told of the conflict', async () => {
+    await send('PUT', '/bucket/raced', { body: 'before' });
+    const wish = { body: 'hello', headers: { 'if-none-match': '*' } };
+    const { prepared } = prepare(port, 'PUT', '/bucket/raced', wish);
+    const socket = connect(port, '127.0.0.1');
+    let heard = '';
+    let deleted = false;
+    const done = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('data', async (piece) => {
+      heard += piece;
+      if (heard.includes('</Error>')) socket.destroy();
+      if (deleted) return;
+      // Asked for its body, the write has begun.
+      deleted = true;
+      await send('DELETE', '/bucket/raced');
+      socket.write('hello');
+    });
+    socket.write(`PUT /bucket/raced HTTP/1.1\r\nexpect: 100-continue\r\n${headOf(prepared)}\r\n`);
+    await done;
+    expect(heard).toMatch(/HTTP\/1.1 409 Conflict[\s\S]*<Code>ConditionalRequestConflict<\/Code>/);
+    expect(await keys()).toEqual([]);
+  });
+
   it('that breaks off in the middle of a body leaves nothing', async () => {
     const { prepared } = prepare(port, 'PUT', '/bucket/cut', { body: 'x'.repeat(200_000) });
     const socket = connect(port, '127.0.0.1');
