@@ -40,7 +40,7 @@ export interface LocalConfig {
 export const NAMES = {
   bucket: 'triplicate',
   changes: 'triplicate-changes',
-  dead: 'triplicate-dead',
+  dead: 'triplicate-changes-dead',
   table: 'triplicate-ledger',
   project: 'local-project',
 } as const;

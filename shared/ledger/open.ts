@@ -1,0 +1,39 @@
+/** A ledger by its address: `sqlite:.triplicate/ledger.sqlite`, `dynamodb:eu-central-1/table`, `firestore:project`. */
+
+import { invalid } from '../model/fault.ts';
+import type { DynamoLedgerOptions } from './dynamodb.ts';
+import type { Ledger } from './ledger.ts';
+
+/** How to reach the clouds, where that is not what their SDKs find by themselves. */
+export interface LedgerAccess {
+  readonly aws?: Pick<DynamoLedgerOptions, 'endpoint' | 'credentials'>;
+}
+
+type Opener = (place: string, access: LedgerAccess) => Promise<Ledger>;
+
+const EXPECTED = 'memory:, sqlite:FILE or dynamodb:REGION/TABLE';
+
+const OPENERS: Readonly<Record<string, Opener>> = {
+  async memory() {
+    const { openMemoryLedger } = await import('./memory.ts');
+    return openMemoryLedger();
+  },
+  async sqlite(file) {
+    if (file === '') throw invalid('ledger', 'sqlite:', EXPECTED);
+    const { openSqliteLedger } = await import('./sqlite.ts');
+    return openSqliteLedger(file);
+  },
+  async dynamodb(place, { aws = {} }) {
+    const [, region, table] = /^([a-z0-9-]+)\/([A-Za-z0-9_.-]{3,255})$/.exec(place) ?? [];
+    if (region === undefined || table === undefined) throw invalid('ledger', `dynamodb:${place}`, EXPECTED);
+    const { openDynamoLedger } = await import('./dynamodb.ts');
+    return openDynamoLedger({ ...aws, region, table });
+  },
+};
+
+export async function openLedger(address: string, access: LedgerAccess = {}): Promise<Ledger> {
+  const at = address.indexOf(':');
+  const open = at < 0 ? undefined : OPENERS[address.slice(0, at)];
+  if (open === undefined) throw invalid('ledger', address, EXPECTED);
+  return open(address.slice(at + 1), access);
+}

@@ -1,0 +1,96 @@
+/** Opens a world as a running program has it: buckets, ledger and queues of real services, the real clock and chance. */
+
+import { everyRule } from '../decide/rules.ts';
+import { type LedgerAccess, openLedger } from '../ledger/open.ts';
+import type { MacKeys } from '../model/marker.ts';
+import type { SiteId } from '../model/site.ts';
+import type { Topology } from '../model/topology.ts';
+import { openMemoryQueue } from '../queue/memory.ts';
+import { openQueue, type QueueAccess } from '../queue/open.ts';
+import type { Queue } from '../queue/queue.ts';
+import { openStore, type StoreAccess } from '../store/open.ts';
+import { checkStores } from './check.ts';
+import { openSystemClock, openSystemRandom, openSystemTimer } from './system.ts';
+import type { CustomResolver, Notice, World } from './world.ts';
+
+/** How to reach the clouds, where that is not what their SDKs find by themselves. */
+export type Access = StoreAccess & LedgerAccess & QueueAccess;
+
+export interface Settings {
+  readonly topology: Topology;
+  readonly access: Access;
+  /** As shared/ledger/open.ts reads it. */
+  readonly ledger: string;
+  /** Where each site's notifications arrive, as shared/queue/open.ts reads it. */
+  readonly queues: Readonly<Record<SiteId, string>>;
+  readonly macKeys: MacKeys;
+  readonly resolvers?: Readonly<Record<string, CustomResolver>>;
+  readonly report: (notice: Notice) => void;
+}
+
+export interface OpenWorld {
+  readonly world: World;
+  readonly queues: Readonly<Record<SiteId, Queue>>;
+  close(): Promise<void>;
+}
+
+/** Every bucket is asked for its properties. What has been opened is closed again when something could not be. */
+export async function openWorld(settings: Settings): Promise<OpenWorld> {
+  const { topology, access, macKeys, resolvers = {}, report } = settings;
+  const clock = openSystemClock();
+  const random = openSystemRandom();
+  const timer = openSystemTimer();
+  const open: Array<() => unknown> = [];
+  const close = async () => {
+    const closed = await Promise.allSettled(open.splice(0).map(async (each) => each()));
+    for (const it of closed) if (it.status === 'rejected') throw it.reason;
+  };
+  try {
+    const stores = await all(
+      topology.sites.map(({ id }) => id),
+      async (_id, index) => {
+        const opened = await openStore(topology.sites[index] as Topology['sites'][0], access, { clock, random, timer });
+        open.push(opened.close);
+        return opened.store;
+      },
+    );
+    checkStores(topology, stores);
+    const ledger = await openLedger(settings.ledger, access);
+    open.push(() => ledger.close());
+    const queues = await all(Object.keys(settings.queues), async (site) => {
+      const queue = await openQueue(settings.queues[site] as string, access, () => clock.now());
+      open.push(() => queue.close());
+      return queue;
+    });
+    const queue = openMemoryQueue({ now: () => clock.now() });
+    const world: World = {
+      topology,
+      stores,
+      ledger,
+      queue,
+      clock,
+      random,
+      macKeys,
+      resolvers,
+      rules: everyRule,
+      report,
+    };
+    return { world, queues, close };
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
+  }
+}
+
+async function all<T>(
+  names: readonly string[],
+  make: (name: string, index: number) => Promise<T>,
+): Promise<Readonly<Record<string, T>>> {
+  const made = await Promise.allSettled(names.map(make));
+  return Object.fromEntries(
+    made.map((it, index) => {
+      if (it.status === 'rejected') throw it.reason;
+      return [names[index] as string, it.value];
+    }),
+  );
+}
