@@ -70,7 +70,8 @@ export function serveLinks(cloud: Cloud, broker: Broker, connection: Connection,
 
   /** Answers what is to be said instead, or null: go on. Never answers when the other side is to hear nothing more. */
   async function meet(operation: string, key: string): Promise<{ refused: Condition | null; lost: boolean }> {
-    const from = connection.container_id;
+    // The user agent is among the properties.
+    const from = `${connection.container_id} ${JSON.stringify(connection.properties ?? {})}`;
     const effects: readonly RequestEffect[] = cloud.faults.meet({
       cloud: cloud.name,
       service: 'servicebus',

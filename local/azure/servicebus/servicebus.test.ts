@@ -362,6 +362,18 @@ describe('faults', () => {
     expect(await client.createReceiver(queue).peekMessages(5)).toHaveLength(1);
   });
 
+  test('strike one caller by its user agent', async () => {
+    const queue = newQueue();
+    const scope = { service: 'servicebus', operation: 'Send', from: 'struck' };
+    const rule = cloud.faults.add({ scope, effect: { kind: 'status', status: 503 } });
+    const options = { retryOptions: { maxRetries: 0 }, userAgentOptions: { userAgentPrefix: 'struck' } };
+    const struck = new ServiceBusClient(bus.connectionString, options);
+    expect(await codeOf(struck.createSender(queue).sendMessages({ body: 'x' }))).toBe('ServiceBusy');
+    expect(await codeOf(client.createSender(queue).sendMessages({ body: 'y' }))).toBe('done');
+    cloud.faults.remove(rule.id);
+    await struck.close();
+  });
+
   test('cut the connection in an outage', async () => {
     const queue = newQueue();
     const rule = cloud.faults.add({ scope: { service: 'servicebus', keyPrefix: queue }, effect: { kind: 'outage' } });
