@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { bodiesOf, openSqsBench, refusal } from '../../../test/samples/sqs.ts';
+import { startSqs } from './sqs.ts';
 
 const bench = await openSqsBench();
 const { attributesOf, client, counts, newQueue, receive, send } = bench;
@@ -119,5 +120,17 @@ describe('a move of dead letters', () => {
     const pair = await newPair();
     const nowhere = start(pair.deadArn, { DestinationArn: `${deadArn}-not-there` });
     expect(await refusal(nowhere)).toMatch(/^ResourceNotFoundException/);
+  });
+
+  test('goes on where it was when the service stopped', async () => {
+    const { url, dead, deadArn } = await newPair();
+    await kill(url, 'a', 'b', 'c');
+    await start(deadArn, { MaxNumberOfMessagesPerSecond: 1 });
+    await bench.sqs.stop();
+    const again = await startSqs({ ...bench.cloud, now: bench.now }, { port: bench.sqs.port });
+    await expect.poll(() => counts(dead), { timeout: 10_000 }).toBe('0 0 0');
+    await ended(deadArn);
+    expect(await tasks(deadArn)).toMatchObject([{ Status: 'COMPLETED', ApproximateNumberOfMessagesMoved: 3 }]);
+    await again.stop();
   });
 });
