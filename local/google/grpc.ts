@@ -47,6 +47,11 @@ export function grpcError(name: StatusName, message: string, info?: ErrorInfo): 
   return new GrpcError(name, message, info);
 }
 
+/** The number of the status that this error stands for; null: none. */
+export function statusNumber(error: unknown): number | null {
+  return error instanceof GrpcError ? status[error.status] : null;
+}
+
 /** What a handler may want to know of its call. */
 export interface Caller {
   /** When it gives up or its connection breaks. At once when it has already. */
@@ -163,8 +168,15 @@ export async function serveGrpc(endpoint: GrpcEndpoint): Promise<Service> {
   };
 }
 
-function loadProtos(path: string): PackageDefinition {
-  const file = createRequire(import.meta.url).resolve(path);
+/** Everything in a JSON file of protos, by full name: services, and messages with their codecs. */
+export function loadProtos(path: string): PackageDefinition {
+  const [scope = '', name = '', ...rest] = path.split('/');
+  const home = `/node_modules/${scope}/${name}/`;
+  // Packages do not let everything be resolved by its name, but all of it lies beside what they do.
+  const entry = createRequire(import.meta.url)
+    .resolve(`${scope}/${name}`)
+    .replaceAll('\\', '/');
+  const file = `${entry.slice(0, entry.lastIndexOf(home))}${home}${rest.join('/')}`;
   return fromJSON(JSON.parse(readFileSync(file, 'utf8')), DECODING);
 }
 
