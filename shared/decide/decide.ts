@@ -27,6 +27,8 @@ export interface Seen extends Omit<Planning, 'justLooked'> {
   readonly spent: ReadonlySet<string>;
   /** Holders that turned out not to have the bytes. */
   readonly gone: ReadonlyArray<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
+  /** What stands at these sites is not what it should be: unreadable, cut short or tampered with. */
+  readonly spoiled: ReadonlyArray<{ readonly site: SiteId; readonly phys: string }>;
   /** Log entries that are in the log by now. */
   readonly logged: ReadonlySet<string>;
   /** Losers whose bytes stand under a name of their own at enough sites. */
@@ -100,6 +102,7 @@ function observe(item: KeyItem, seen: Seen): void {
     const holder = item.versions[vid]?.holders[site];
     if (holder?.phys === phys) delete item.versions[vid]?.holders[site];
   }
+  for (const { site, phys } of seen.spoiled) spoil(item, site, phys);
   for (const look of seen.looks) {
     const site = siteOf(seen.topology, look.site);
     const { now, rules, topology } = seen;
@@ -114,6 +117,18 @@ function observe(item: KeyItem, seen: Seen): void {
     const state = stateOf(item, look.site);
     state.intents = state.intents.filter((intent) => !seen.spent.has(intent.wid));
   }
+}
+
+/** As if nothing we know of stood there; whatever is written over it still names what does. */
+function spoil(item: KeyItem, site: SiteId, phys: string): void {
+  const state = stateOf(item, site);
+  if (state.phys !== phys) return;
+  for (const version of Object.values(item.versions)) {
+    const holder = version.holders[site];
+    if (holder?.phys === phys && holder.key === undefined) delete version.holders[site];
+  }
+  state.vid = null;
+  state.wid = null;
 }
 
 type Settled = Resolution | { readonly kind: 'winner-in-waiting'; readonly keep: readonly LogicalVersion[] } | null;

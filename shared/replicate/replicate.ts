@@ -46,8 +46,10 @@ export async function reconcile(
   sites: readonly SiteId[],
   acknowledge: () => Promise<void> = async () => {},
   first?: LedgerRead,
+  spoiled: Run['spoiled'] = [],
 ): Promise<Outcome> {
   const run = openRun(world, key, route, sites, acknowledge);
+  run.spoiled.push(...spoiled);
   if (!world.rules['ack-when-durable']) await acknowledgeOnce(run);
   let read = first ?? (await world.ledger.get(key));
   let looks: readonly Look[] | null = null;

@@ -26,6 +26,7 @@ export interface Run {
   /** Writes that cannot happen any more: refused, or answered at a site where only a look can tell over what. */
   readonly spent: Set<string>;
   readonly gone: Array<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
+  readonly spoiled: Array<{ readonly site: SiteId; readonly phys: string }>;
   readonly logged: Set<string>;
   readonly kept: Set<string>;
   customAnswer: CustomAnswer | null;
@@ -57,6 +58,7 @@ export function openRun(
     answers: [],
     spent: new Set(),
     gone: [],
+    spoiled: [],
     logged: new Set(),
     kept: new Set(),
     customAnswer: null,
@@ -83,6 +85,7 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     exactToken: (site) => world.stores[site]?.capabilities.exactToken ?? false,
     spent: run.spent,
     gone: run.gone,
+    spoiled: run.spoiled,
     logged: run.logged,
     kept: run.kept,
     answer: run.customAnswer,
@@ -111,6 +114,7 @@ export function recorded(run: Run): void {
   run.lookAt.clear();
   run.answers.length = 0;
   run.gone.length = 0;
+  run.spoiled.length = 0;
 }
 
 /** Where the decision wants to look before the next one. */

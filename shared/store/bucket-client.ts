@@ -21,6 +21,8 @@ export interface BucketClient<Snapshot = unknown> {
   expire(key: string): void;
   /** A change that is not of bytes or metadata (a hold, a storage class): only GCS shows it, as a metageneration. */
   touch(key: string): void;
+  /** The bytes of what stands rot away on their disk; whatever is told of them stays as it was. */
+  rot(key: string, bytes: Uint8Array): void;
   /** Events of every change from now on, in order; answers how to stop. */
   onEvent(listener: (event: StoreEvent) => void): () => void;
   snapshot(): Snapshot;

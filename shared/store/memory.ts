@@ -443,6 +443,12 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
       for (const slot of snapshot.slots) slots.set(slot.name, copyOf(slot));
     },
 
+    rot(key, bytes) {
+      const { kept = [] } = slots.get(nameOf(key)) ?? {};
+      const last = kept.at(-1);
+      if (last?.content == null) throw fault('not-found', `nothing stands at ${key}`, { site, key });
+      kept[kept.length - 1] = { ...last, content: toContent(bytes) };
+    },
     empty: clear,
   };
 }

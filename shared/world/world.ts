@@ -61,6 +61,7 @@ export interface Notice {
     | 'site-suspect'
     | 'brake'
     | 'corrupt-source'
+    | 'corrupt-replica'
     | 'unresolved'
     | 'quarantined'
     | 'cannot-hold'

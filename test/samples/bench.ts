@@ -193,6 +193,7 @@ export function openBench(options: BenchOptions): Bench {
       topology,
       route,
       worker: 'worker',
+      spoiled: [],
       nextWid: () => `w${++wids}`,
       down: new Set(),
       looks,
