@@ -423,8 +423,13 @@ function pause(ms: number): Promise<void> {
 
 function drained(call: StreamCall): Promise<void> {
   return new Promise((resolve) => {
-    call.once('drain', resolve);
-    call.once('cancelled', resolve);
+    const done = () => {
+      call.off('drain', done);
+      call.off('cancelled', done);
+      resolve();
+    };
+    call.on('drain', done);
+    call.on('cancelled', done);
   });
 }
 

@@ -1,0 +1,248 @@
+/** The connection to one Firestore database: Google's client without its own retries, every call bounded. */
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Fault, fault, invalid } from '../../model/fault.ts';
+import { codeOf, toGrpcFault } from '../../model/grpc-fault.ts';
+
+export interface FirestoreConnectionOptions {
+  readonly projectId: string;
+  /** The one that every project has unless given. */
+  readonly databaseId?: string;
+  /** Without encryption and credentials, as `http://127.0.0.1:8080`: a local endpoint. Google when absent. */
+  readonly apiEndpoint?: string;
+  readonly userAgent?: string;
+  /** For one answer to come. */
+  readonly answerMs?: number;
+}
+
+export interface Value {
+  readonly stringValue?: string | null;
+  readonly integerValue?: number | string | null;
+  readonly referenceValue?: string | null;
+}
+
+export type Fields = Readonly<Record<string, Value>>;
+
+interface Document {
+  readonly name: string;
+  readonly fields: Fields;
+}
+
+export interface Write {
+  readonly update?: Document;
+  readonly delete?: string;
+  readonly currentDocument?: { readonly exists: boolean };
+}
+
+interface Cursor {
+  readonly values: Value[];
+  readonly before: boolean;
+}
+
+interface Field {
+  readonly fieldPath: string;
+}
+
+/** Its lists are not readonly, because the SDK's are not. */
+export interface Query {
+  readonly from: { readonly collectionId: string }[];
+  readonly select?: { readonly fields: Field[] };
+  readonly where?: {
+    readonly fieldFilter: { readonly field: Field; readonly op: 'LESS_THAN_OR_EQUAL'; readonly value: Value };
+  };
+  readonly orderBy: { readonly field: Field; readonly direction: 'ASCENDING' }[];
+  readonly limit: { readonly value: number };
+  readonly startAt?: Cursor;
+  readonly endAt?: Cursor;
+}
+
+export interface Row {
+  readonly id: string;
+  readonly fields: Fields;
+}
+
+/** What was read in a transaction, and what is to be written in it. */
+export interface Decision<T> {
+  readonly answer: T;
+  readonly writes: readonly Write[];
+}
+
+/** Paths begin below the database's documents. */
+export interface Connection {
+  nameOf(path: string): string;
+  /** All as they were together at one moment; null for what is not there. */
+  read(op: string, key: string, paths: readonly string[]): Promise<readonly (Row | null)[]>;
+  query(op: string, parent: string, query: Query): Promise<readonly Row[]>;
+  /** One write under its own condition. False: the condition did not hold. */
+  write(op: string, key: string, write: Write): Promise<boolean>;
+  /**
+   * Reads and writes as one step; `decide` may run more than once. Fault 'conflict' when others were always in the way:
+   * nothing was written.
+   */
+  transact<T>(
+    op: string,
+    key: string,
+    paths: readonly string[],
+    decide: (rows: readonly (Row | null)[]) => Decision<T>,
+  ): Promise<T>;
+  close(): Promise<void>;
+}
+
+const ANSWER_MS = 10_000;
+const ATTEMPTS_MAX = 8;
+const PAUSE_MS_MIN = 5;
+const PAUSE_MS_MAX = 500;
+const INVALID_ARGUMENT = 3;
+const ALREADY_EXISTS = 6;
+const NOT_FOUND = 5;
+const FAILED_PRECONDITION = 9;
+const ABORTED = 10;
+/** A transaction that waited for too long is over; the same again may do. */
+const OVER = /transaction.*(?:expired|no longer valid|invalid)/i;
+
+export function openConnection(options: FirestoreConnectionOptions): Connection {
+  const database = `projects/${options.projectId}/databases/${options.databaseId ?? '(default)'}`;
+  const nameOf = (path: string) => `${database}/documents/${path}`;
+  const call = { timeout: options.answerMs ?? ANSWER_MS, retry: null };
+  const stream = {
+    timeout: call.timeout,
+    retryRequestOptions: { retries: 0, noResponseRetries: 0, shouldRetryFn: () => false },
+  };
+  let opened: ReturnType<typeof openClient> | null = null;
+
+  async function ask<T>(op: string, key: string, run: (client: Awaited<ReturnType<typeof openClient>>) => Promise<T>) {
+    opened ??= openClient(options);
+    try {
+      return await run(await opened);
+    } catch (error) {
+      throw toFault(error, op, key);
+    }
+  }
+
+  async function get(op: string, key: string, paths: readonly string[], begin: boolean) {
+    const names = paths.map(nameOf);
+    return ask(op, key, async (client) => {
+      const request = { database, documents: names, ...(begin ? { newTransaction: { readWrite: {} } } : {}) };
+      const found = new Map<string, Row>();
+      let transaction: Uint8Array = Buffer.alloc(0);
+      await each(
+        client.batchGetDocuments(request, stream),
+        (answer: { readonly transaction?: Uint8Array; readonly found?: Document | null }) => {
+          if (answer.transaction && answer.transaction.length > 0) transaction = Buffer.from(answer.transaction);
+          if (answer.found) found.set(answer.found.name, toRow(answer.found));
+        },
+      );
+      return { transaction, rows: names.map((name) => found.get(name) ?? null) };
+    });
+  }
+
+  async function attempt<T>(
+    op: string,
+    key: string,
+    paths: readonly string[],
+    decide: (rows: readonly (Row | null)[]) => Decision<T>,
+  ): Promise<T> {
+    const { transaction, rows } = await get(op, key, paths, true);
+    const { answer, writes } = decide(rows);
+    if (writes.length > 0)
+      await ask(op, key, (client) => client.commit({ database, transaction, writes: [...writes] }, call));
+    // Unless told, Firestore keeps others waiting for what was read. Whether it hears that changes no answer.
+    else await ask(op, key, (client) => client.rollback({ database, transaction }, call)).catch(() => {});
+    return answer;
+  }
+
+  return {
+    nameOf,
+
+    read: async (op, key, paths) => (await get(op, key, paths, false)).rows,
+
+    query: (op, parent, structuredQuery) =>
+      ask(op, parent, async (client) => {
+        const rows: Row[] = [];
+        const request = { parent: nameOf(parent), structuredQuery };
+        await each(client.runQuery(request, stream), ({ document }: { readonly document?: Document | null }) => {
+          if (document) rows.push(toRow(document));
+        });
+        return rows;
+      }),
+
+    async write(op, key, write) {
+      try {
+        await ask(op, key, (client) => client.commit({ database, writes: [write] }, call));
+        return true;
+      } catch (error) {
+        const code = codeOf((error as Fault).cause);
+        if (code === ALREADY_EXISTS || code === NOT_FOUND || code === FAILED_PRECONDITION) return false;
+        throw error;
+      }
+    },
+
+    async transact(op, key, paths, decide) {
+      for (let attempts = 1; ; attempts++) {
+        try {
+          return await attempt(op, key, paths, decide);
+        } catch (error) {
+          if (!isContention(error)) throw error;
+          if (attempts === ATTEMPTS_MAX) throw busy(op, key, error);
+          const most = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** attempts);
+          await pause(PAUSE_MS_MIN + Math.random() * most);
+        }
+      }
+    },
+
+    async close() {
+      const client = await opened?.catch(() => null);
+      await client?.close();
+    },
+  };
+}
+
+function isContention(error: unknown): boolean {
+  const { cause, message } = (error ?? {}) as { readonly cause?: unknown; readonly message?: string };
+  const code = codeOf(cause);
+  return code === ABORTED || (code === INVALID_ARGUMENT && OVER.test(message ?? ''));
+}
+
+function busy(op: string, key: string, cause: unknown): Fault {
+  const text = `Firestore, ${op}: others were in the way ${ATTEMPTS_MAX} times`;
+  return fault('conflict', text, { op, key, cause });
+}
+
+const TOO_LARGE = /exceeds the maximum allowed size|Request payload size exceeds/;
+
+function toFault(error: unknown, op: string, key: string): Fault {
+  const found = toGrpcFault(error, { service: 'Firestore', op, key });
+  const tooLarge = found.kind === 'invalid' && TOO_LARGE.test(found.message);
+  return tooLarge ? fault('too-large', found.message, { op, key, cause: error }) : found;
+}
+
+/** Reads a stream to its end. */
+function each<T>(stream: NodeJS.EventEmitter, take: (answer: T) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.on('data', take);
+    stream.on('error', reject);
+    stream.on('end', resolve);
+  });
+}
+
+function toRow({ name, fields }: Document): Row {
+  return { id: name.slice(name.lastIndexOf('/') + 1), fields };
+}
+
+/** The SDK costs a second to load, so nobody loads it who does not use it. */
+async function openClient({ projectId, apiEndpoint, userAgent }: FirestoreConnectionOptions) {
+  const { default: sdk } = await import('@google-cloud/firestore');
+  const agent = { libName: userAgent ?? 'triplicate', libVersion: '1' };
+  const where = apiEndpoint === undefined ? {} : await localAddress(apiEndpoint);
+  return new sdk.v1.FirestoreClient({ projectId, ...agent, ...where });
+}
+
+async function localAddress(endpoint: string) {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : null;
+  if (url === null || url.protocol !== 'http:' || url.port === '')
+    throw invalid('apiEndpoint', endpoint, 'http://, a host and a port');
+  const { credentials } = await import('@grpc/grpc-js');
+  // Told the universe, the SDK does not look for a metadata server to ask.
+  const clientOptions = { universeDomain: 'googleapis.com' };
+  return { apiEndpoint: url.hostname, port: Number(url.port), sslCreds: credentials.createInsecure(), clientOptions };
+}
