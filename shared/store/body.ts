@@ -26,32 +26,35 @@ export async function* toBlocks(
 ): AsyncGenerator<Block> {
   let total = 0;
   let size = 0;
-  let pieces: Uint8Array[] = [];
-  let full: Uint8Array | null = null;
+  let block = new Uint8Array(0);
+  let filled = false;
   for await (const piece of body instanceof Uint8Array ? [body] : body) {
     total += piece.length;
     if (total > bytesMax)
       throw fault('too-large', `more than ${bytesMax} bytes in one request`, { field: 'body', value: total });
     for (let at = 0; at < piece.length; ) {
-      if (full) {
-        yield { bytes: full, last: false };
-        full = null;
+      if (size === blockBytes) {
+        yield { bytes: block, last: false };
+        filled = true;
+        block = new Uint8Array(0);
+        size = 0;
       }
-      const taken = new Uint8Array(piece.subarray(at, at + blockBytes - size));
-      pieces.push(taken);
-      size += taken.length;
-      at += taken.length;
-      if (size < blockBytes) continue;
-      full = join(pieces);
-      pieces = [];
-      size = 0;
+      const taken = Math.min(piece.length - at, blockBytes - size);
+      // After a full block another one is likely; before it, most bodies are small.
+      if (size + taken > block.length) block = grown(block, size, filled ? blockBytes : size + taken, blockBytes);
+      block.set(piece.subarray(at, at + taken), size);
+      size += taken;
+      at += taken;
     }
   }
-  yield { bytes: full ?? join(pieces), last: true };
+  yield { bytes: block.subarray(0, size), last: true };
 }
 
-function join(pieces: readonly Uint8Array[]): Uint8Array {
-  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+/** Twice as large at the least, so that many small pieces are not copied over and over. */
+function grown(block: Uint8Array, size: number, needed: number, blockBytes: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.min(blockBytes, Math.max(needed, 2 * block.length)));
+  larger.set(block.subarray(0, size));
+  return larger;
 }
 
 export interface OpenSums {

@@ -13,7 +13,7 @@ import { head, headPinned } from './read.ts';
 
 const MI = 1024 * 1024;
 /** A body that fits into one block is written by one request. */
-const BLOCK_BYTES = 8 * MI;
+const BLOCK_BYTES = 4 * MI;
 const BLOCKS_AT_ONCE = 3;
 const COPY_BYTES = 256 * MI;
 const COPIES_AT_ONCE = 4;
