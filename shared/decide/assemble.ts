@@ -63,15 +63,19 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
   let hiddenBelowOurs: Array<{ readonly entry: SeenVersion; readonly over: LogicalVersion | null }> = [];
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1;
+    const again = entry.marker !== null && entry.intact && wids.has(entry.marker.wid);
     const evicted = isExpiry(site, before, entry, on.now);
     const known: LogicalVersion | null = evicted
       ? past
       : entry.version.kind === 'object'
-        ? recognised(item, site, entry, strange && shadowed === null ? null : past, wids)
+        ? recognised(item, site, entry, strange ? null : past, wids)
         : deletedBy(item, site, entry, past);
     const byClient = known === null ? entry.version.kind === 'object' : !evicted && isBornHere(known, site, entry);
+    // Written twice by us, or put back by a client: then nobody knows who had the last word over what lies between.
+    const doubtful = known === null && again && shadowed !== null;
+    if (doubtful) hiddenBelowOurs.push({ entry: shadowed as SeenVersion, over: past });
     // A client's later write at the same bucket has the last word over all that lies below it.
-    if (byClient) hiddenBelowOurs = [];
+    else if (byClient) hiddenBelowOurs = [];
     if (known !== null) {
       // Ours was written over a token. Where that covers bytes alone, a client's write of the same bytes may lie between.
       if (shadowed !== null && !byClient) hiddenBelowOurs.push({ entry: shadowed, over: past });

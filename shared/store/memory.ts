@@ -444,10 +444,9 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
     },
 
     rot(key, bytes) {
-      const { kept = [] } = slots.get(nameOf(key)) ?? {};
-      const last = kept.at(-1);
+      const last = slots.get(nameOf(key))?.kept.at(-1);
       if (last?.content == null) throw fault('not-found', `nothing stands at ${key}`, { site, key });
-      kept[kept.length - 1] = { ...last, content: toContent(bytes) };
+      slots.get(nameOf(key))?.kept.splice(-1, 1, { ...last, content: toContent(bytes) });
     },
     empty: clear,
   };

@@ -35,4 +35,6 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [458_921, 'of two equal losers the one was to be kept whose bucket had been emptied, and so neither was'],
   [652_362, 'a lost event that comes months late is no repetition: it may tell of what nobody could see any more'],
   [701_776, 'the same, of a write and a delete among siblings that nobody may decide'],
+  [802_726, 'an absence seen before our write and stored after it is the same absence: the checker was wrong'],
+  [846_759, 'a rebuild took for ours, by its mark, what a client had put back before a delete of ours hid it'],
 ];

@@ -71,9 +71,11 @@ function lostDeletes(history: History, followed: ReadonlyMap<number, Stood>): re
         version.kind === 'tombstone' &&
         version.origin.site === deleted.site,
     );
+    // Seen before our next write there, though it may have been stored after that.
+    const until = history.bound.get(physAt(next.site, next.key, next.phys))?.since ?? next.step;
     const shared = history.absences.some(
       ({ site, key, step }) =>
-        site === deleted.site && key === deleted.key && step >= deleted.step && step <= next.step,
+        site === deleted.site && key === deleted.key && step >= deleted.step && step <= Math.max(next.step, until),
     );
     if (!told && !shared)
       violations.push({
