@@ -442,7 +442,6 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
       clear();
       for (const slot of snapshot.slots) slots.set(slot.name, copyOf(slot));
     },
-
     rot(key, bytes) {
       const last = slots.get(nameOf(key))?.kept.at(-1);
       if (last?.content == null) throw fault('not-found', `nothing stands at ${key}`, { site, key });
