@@ -1,7 +1,7 @@
 /** A local DynamoDB to try things at, and the table that most of its tests use. */
 
 import { DynamoDB, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
-import { type DynamodbOptions, startDynamodb } from '../../local/aws/dynamodb/dynamodb.ts';
+import { type DynamodbOptions, type DynamodbService, startDynamodb } from '../../local/aws/dynamodb/dynamodb.ts';
 import { openCloud } from '../../local/cloud.ts';
 import { type Faults, openFaults } from '../../local/faults.ts';
 
@@ -12,6 +12,7 @@ export interface Bench {
   readonly client: DynamoDB;
   readonly url: string;
   readonly faults: Faults;
+  readonly consumed: DynamodbService['consumed'];
   stop(): Promise<void>;
 }
 
@@ -27,6 +28,7 @@ export async function openDynamoBench(
     client,
     url: service.url,
     faults,
+    consumed: service.consumed,
     async stop() {
       client.destroy();
       await service.stop();

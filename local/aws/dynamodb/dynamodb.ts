@@ -7,7 +7,7 @@ import { type SharedPort, serveHttp } from '../../http.ts';
 import type { Cloud, Service } from '../../service.ts';
 import { LOCAL_CREDENTIALS, SignatureError, verifySignature } from '../sigv4.ts';
 import { DynamoError } from './errors.ts';
-import { openOperations } from './operations.ts';
+import { type Consumed, openOperations } from './operations.ts';
 
 export interface DynamodbOptions {
   /** 0: any free one. Or one that it shares with the other services of AWS. */
@@ -19,6 +19,8 @@ export interface DynamodbOptions {
 export interface DynamodbService extends Service {
   /** For a client's `endpoint`. */
   readonly url: string;
+  /** What AWS would have charged since the start. */
+  consumed(): Consumed;
 }
 
 const TARGET = 'DynamoDB_20120810.';
@@ -54,6 +56,7 @@ export async function startDynamodb(cloud: Cloud, { port, indexLagMs = 0 }: Dyna
   return {
     ...service,
     url: `http://${cloud.host}:${service.port}`,
+    consumed: operations.consumed,
     async stop() {
       clearInterval(sweep);
       await service.stop();

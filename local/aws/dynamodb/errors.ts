@@ -7,12 +7,15 @@ export class DynamoError extends Error {
   readonly status: number;
   /** What else stands in the answer. */
   readonly more: Readonly<Record<string, unknown>>;
+  /** Write units that are charged all the same. */
+  readonly units: number;
 
-  constructor(type: string, message: string, more: Readonly<Record<string, unknown>> = {}, status = 400) {
+  constructor(type: string, message: string, more: Readonly<Record<string, unknown>> = {}, status = 400, units = 0) {
     super(message);
     this.type = `${NAMESPACES[type] ?? 'com.amazonaws.dynamodb.v20120810'}#${type}`;
     this.status = status;
     this.more = more;
+    this.units = units;
   }
 }
 
@@ -56,7 +59,7 @@ export function notFound(message = 'Requested resource not found'): DynamoError 
   return new DynamoError('ResourceNotFoundException', message);
 }
 
-export function conditionFailed(item?: unknown): DynamoError {
+export function conditionFailed(item: unknown, units: number): DynamoError {
   const more = item === undefined ? {} : { Item: item };
-  return new DynamoError('ConditionalCheckFailedException', 'The conditional request failed', more);
+  return new DynamoError('ConditionalCheckFailedException', 'The conditional request failed', more, 400, units);
 }

@@ -1,6 +1,7 @@
 /** The operations by name: each reads its input by its shape and runs in one transaction of the database. */
 
 import type { Cloud } from '../../service.ts';
+import { DynamoError } from './errors.ts';
 import { placeOfItem } from './keys.ts';
 import { query, scan } from './listings.ts';
 import { batchGet, getItem } from './reads.ts';
@@ -18,8 +19,24 @@ export interface Operations {
   find(name: string): Run | undefined;
   /** Deletes what has outlived its time. */
   expire(): void;
+  /** What AWS would have charged since the start. */
+  consumed(): Consumed;
 }
 
+export interface Consumed {
+  readonly readUnits: number;
+  readonly writeUnits: number;
+}
+
+interface Metered {
+  readonly ConsumedCapacity?: Charge | readonly Charge[];
+}
+
+interface Charge {
+  readonly CapacityUnits: number;
+}
+
+const READING = /Get|^Query$|^Scan$/;
 const EXPIRED_AT_ONCE = 100;
 
 export function openOperations(cloud: Cloud, indexLagMs: number): Operations {
@@ -43,6 +60,21 @@ export function openOperations(cloud: Cloud, indexLagMs: number): Operations {
     TransactGetItems: (input) => transactGet(tables, rows, input),
   };
 
+  const spent = { readUnits: 0, writeUnits: 0 };
+
+  function meter(name: string, call: () => object): Metered {
+    const which = READING.test(name) ? 'readUnits' : 'writeUnits';
+    try {
+      const answer = call() as Metered;
+      const tables = [answer.ConsumedCapacity ?? []].flat();
+      spent[which] += tables.reduce((sum, { CapacityUnits }) => sum + CapacityUnits, 0);
+      return answer;
+    } catch (error) {
+      if (error instanceof DynamoError) spent[which] += error.units;
+      throw error;
+    }
+  }
+
   return {
     find(name) {
       const run = Object.hasOwn(runs, name) ? runs[name] : undefined;
@@ -51,9 +83,17 @@ export function openOperations(cloud: Cloud, indexLagMs: number): Operations {
       return (raw) => {
         checkLegacy(raw);
         const input = readInput(shape, raw);
-        return db.transaction(() => run(input as never));
+        if (!Object.hasOwn(shape, 'ReturnConsumedCapacity')) return db.transaction(() => run(input as never));
+        const asked = (input.ReturnConsumedCapacity ?? 'NONE') !== 'NONE';
+        const metered = asked ? input : { ...input, ReturnConsumedCapacity: 'TOTAL' };
+        const answer = meter(name, () => db.transaction(() => run(metered as never)));
+        if (asked) return answer;
+        const { ConsumedCapacity: _, ...rest } = answer;
+        return rest;
       };
     },
+
+    consumed: () => ({ ...spent }),
 
     expire() {
       for (const table of tables.all())

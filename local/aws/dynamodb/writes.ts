@@ -71,7 +71,10 @@ export function planWrite(tables: Tables, kind: WriteKind, input: WriteInput): P
 /** Throws when the condition does not hold, or when the update does not fit what stands there. */
 export function change({ kind, table, condition, item, update, input }: Plan, old: Item | null): Change {
   if (condition !== null && !fulfils(old ?? Object.create(null), condition))
-    throw conditionFailed(input.ReturnValuesOnConditionCheckFailure === 'ALL_OLD' && old !== null ? old : undefined);
+    throw conditionFailed(
+      input.ReturnValuesOnConditionCheckFailure === 'ALL_OLD' && old !== null ? old : undefined,
+      writeUnits(old === null ? 0 : itemBytes(old)),
+    );
   if (kind === 'ConditionCheck') return { old, next: old };
   if (kind === 'Delete') return { old, next: null };
   if (kind === 'Put') return { old, next: item };

@@ -1,4 +1,4 @@
-/** What the texts of ledger items have in common. Stored texts lean on it: it never changes, a better one gets a number of its own. */
+/** What the texts of ledger items have in common. Stored texts lean on it: it never changes, a better one gets a new number. */
 
 /** The nearer to the end, the cheaper to refer to. */
 export const DICTIONARY = Buffer.from(

@@ -83,7 +83,8 @@ export function countOf(row: Row, field: string, key: string): number {
   const value = Number(text);
   if (text !== undefined && Number.isSafeInteger(value) && value >= 0) return value;
   const { message } = invalid(`row.${field}`, row[field] ?? null, 'an integer >= 0');
-  throw fault('invalid', `the ledger row of ${JSON.stringify(key)} cannot be read: ${message}`, { key, field });
+  const details = { op: 'get', key, field: `row.${field}`, value: row[field] };
+  throw fault('invalid', `the ledger row of ${JSON.stringify(key)} cannot be read: ${message}`, details);
 }
 
 /** Short texts are kept as they are: they cost one write unit in any case, and a person can read them in the console. */
