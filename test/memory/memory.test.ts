@@ -3,7 +3,7 @@ import { drivers, measure } from './run.ts';
 
 const MI = 1024 * 1024;
 /** Small enough for every run, and large enough to be seen if somebody keeps it. */
-const SIZE_BYTES = 160 * MI;
+const SIZE_BYTES = 96 * MI;
 const PEAK_BYTES_MAX = 200 * MI;
 
 it.each(drivers)('%s streams a large object in little memory', { timeout: 120_000 }, async (driver) => {
