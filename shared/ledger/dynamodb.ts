@@ -1,6 +1,6 @@
 /**
  * A ledger in one DynamoDB table, without transactions: every row says in which epoch it was last written or read, and
- * a write names both revision and epoch. Why that is exact, and what it costs: docs/decisions/0015.
+ * a write names both revision and epoch. Why that is exact, and what it costs: docs/decisions/0017.
  */
 
 import { fault, invalid } from '../model/fault.ts';
@@ -115,7 +115,7 @@ export async function openDynamoLedger(options: DynamoLedgerOptions): Promise<Le
   }
 
   async function swap(op: string, key: string, { rev, epoch }: Expected, write: () => Promise<Refusal>): Promise<Swap> {
-    // The write may land when this epoch has ended: then it counts as done at the moment of this answer.
+    // The write may land when this epoch has ended: then it counts as done at its last moment.
     if ((await readEpoch(op)) !== epoch) return 'fenced';
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const refusal = await write();
