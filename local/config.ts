@@ -34,6 +34,8 @@ export interface LocalConfig {
   };
   readonly control: string;
   readonly dashboard: string;
+  /** Where Triplicate keeps what it knows; null: in the memory of its process, or it does not run. Absent: not told yet. */
+  readonly ledger?: string | null;
 }
 
 /** Names that nobody has to choose. */

@@ -1,36 +1,23 @@
 /** `triplicate local`: the three clouds in this process until Ctrl-C, and a file that tells programs where they are. */
 
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type LocalConfig, type Ports, USUAL_PORTS } from './config.ts';
-import { startReplication } from './replication.ts';
+import { type LedgerKind, startReplication } from './replication.ts';
 import { startLocalWorld } from './world.ts';
-
-const USAGE = `Usage: triplicate local [options]
-
-Runs S3, SQS, SNS, DynamoDB, Cloud Storage, Pub/Sub, Firestore, Azure Blob, Event Grid and Service Bus in this
-process, for real SDKs and command lines, and replicates between their buckets. Ctrl-C stops it.
-
-  --state DIR        where everything is kept, and where local.json tells the endpoints (.triplicate)
-  --memory           keep nothing: local.json is all that is written
-  --no-replication   the clouds alone
-  --host ADDRESS     listen elsewhere than on 127.0.0.1: whoever reaches it can read and change everything
-  --port NAME=N      another port for one of ${Object.keys(USUAL_PORTS).join(', ')}; 0 for any
-  --any-ports        whichever ports are free
-  --seed N           makes delays and faults the same every time
-  --help             print this
-
-Exit code: 0 when it was stopped, 1 when something failed, 2 for a mistake in the options.`;
 
 interface Options {
   readonly state: string;
   readonly memory: boolean;
   readonly replication: boolean;
+  readonly ledger: LedgerKind;
   readonly host: string;
   readonly ports: Ports;
   readonly seed: number;
 }
+
+const LEDGERS: readonly LedgerKind[] = ['sqlite', 'dynamodb', 'firestore', 'memory'];
 
 /** A mistake of the person who started this, told in a sentence. */
 class Mistake extends Error {}
@@ -38,12 +25,7 @@ class Mistake extends Error {}
 /** Answers the exit code, once the signal has come and everything has stopped. */
 export async function runLocal(args: readonly string[], stopped: Promise<unknown>): Promise<number> {
   try {
-    const options = readOptions(args);
-    if (options === null) {
-      console.log(USAGE);
-      return 0;
-    }
-    await run(options, stopped);
+    await run(readOptions(args), stopped);
     return 0;
   } catch (error) {
     if (error instanceof Mistake) {
@@ -56,7 +38,7 @@ export async function runLocal(args: readonly string[], stopped: Promise<unknown
 }
 
 async function run(
-  { state, memory, replication, host, ports, seed }: Options,
+  { state, memory, replication, ledger, host, ports, seed }: Options,
   stopped: Promise<unknown>,
 ): Promise<void> {
   const startedAt = performance.now();
@@ -72,8 +54,9 @@ async function run(
   });
   const file = join(state, 'local.json');
   try {
-    const worker = replication ? await startReplication(world.config, memory ? null : state, report) : null;
-    writeConfig(state, file, world.config);
+    const worker = replication ? await startReplication(world.config, { kind: ledger, folder: state }, report) : null;
+    const ledger = replication && !memory ? `sqlite:${resolve(state, 'ledger.sqlite')}` : null;
+    writeConfig(state, file, { ...world.config, ledger });
     tell(world.config, file, replication, performance.now() - startedAt);
     await stopped;
     console.log('Stopping.');
@@ -106,9 +89,8 @@ function tell({ aws, gcp, azure, control }: LocalConfig, file: string, replicati
   console.log(`\nEvery endpoint, key and name is in ${file}. Ctrl-C stops it.`);
 }
 
-function readOptions(args: readonly string[]): Options | null {
+function readOptions(args: readonly string[]): Options {
   const { values } = parse(args);
-  if (values.help) return null;
   const ports: Record<string, number> = { ...USUAL_PORTS };
   if (values['any-ports']) for (const name of Object.keys(ports)) ports[name] = 0;
   for (const text of values.port ?? []) {
@@ -119,9 +101,13 @@ function readOptions(args: readonly string[]): Options | null {
   }
   const seed = Number(values.seed ?? 1);
   if (!Number.isSafeInteger(seed) || seed < 0) throw new Mistake(`--seed ${values.seed}: expected a whole number.`);
+  const ledger = values.ledger ?? (values.memory ? 'memory' : 'sqlite');
+  if (!LEDGERS.includes(ledger as LedgerKind))
+    throw new Mistake(`--ledger ${ledger}: expected one of ${LEDGERS.join(', ')}.`);
   return {
     state: values.state ?? '.triplicate',
     memory: values.memory ?? false,
+    ledger: ledger as LedgerKind,
     replication: !(values['no-replication'] ?? false),
     host: values.host ?? '127.0.0.1',
     ports: ports as unknown as Ports,
@@ -137,14 +123,14 @@ function parse(args: readonly string[]) {
         state: { type: 'string' },
         memory: { type: 'boolean' },
         'no-replication': { type: 'boolean' },
+        ledger: { type: 'string' },
         host: { type: 'string' },
         port: { type: 'string', multiple: true },
         'any-ports': { type: 'boolean' },
         seed: { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
       },
     });
   } catch (error) {
-    throw new Mistake(`${(error as Error).message}; --help tells which options there are.`);
+    throw new Mistake(`${(error as Error).message}; triplicate local --help tells which options there are.`);
   }
 }

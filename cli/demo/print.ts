@@ -1,6 +1,7 @@
 /** What happens while the story is told, as aligned text for people or as JSON lines for programs. */
 
-import type { Notice } from '../shared/world/world.ts';
+import type { Notice } from '../../shared/world/world.ts';
+import { count, wrap } from '../words.ts';
 
 /** One thing that happened. Under --json every one of them is a line; its fields are read by programs. */
 export type Told =
@@ -92,7 +93,7 @@ function toStartText({ configuration, folder, sites }: Extract<Told, { kind: 'st
     '',
     ...rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ')}`.trimEnd()),
     '',
-    ...wrap("These buckets are stand-ins in memory, each with its service's rules; real drivers come later."),
+    ...wrap("These buckets are stand-ins in memory, each with its service's rules; no cloud is contacted."),
     ...wrap(`Ledger and queue: ${folder}, new each run as the buckets start empty.`),
     '',
   ].join('\n');
@@ -111,31 +112,6 @@ function toEndText(end: Totals): string {
 }
 
 function toLine(step: string, mark: string, text: string): string {
-  const [first = '', ...rest] = wrap(text, STEP_COLUMNS + MARK_COLUMNS);
+  const [first = '', ...rest] = wrap(text, { columns: COLUMNS, indent: STEP_COLUMNS + MARK_COLUMNS });
   return [`${step.padEnd(STEP_COLUMNS)}${mark.padEnd(MARK_COLUMNS)}${first.trimStart()}`, ...rest].join('\n');
-}
-
-/** Lines no wider than a terminal, all indented; a word too long for a line has one of its own. */
-function wrap(text: string, indent = 0): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && indent + line.length + 1 + word.length > COLUMNS) {
-      lines.push(line);
-      line = '';
-    }
-    line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line].map((it) => ' '.repeat(indent) + it);
-}
-
-export function count(amount: number, noun: string): string {
-  return `${amount.toLocaleString('en')} ${noun}${amount === 1 ? '' : 's'}`;
-}
-
-const CONJUNCTION = new Intl.ListFormat('en-GB');
-
-/** `aws, gcp and azure`. */
-export function all(names: readonly string[]): string {
-  return CONJUNCTION.format(names);
 }

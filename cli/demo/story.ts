@@ -1,18 +1,19 @@
 /** Six things that happen to objects in several clouds, each of them checked by reading the buckets back. */
 
-import { openChecksums } from '../shared/model/crc.ts';
-import { invalid } from '../shared/model/fault.ts';
-import { isReserved, toNativeKey } from '../shared/model/key-map.ts';
-import type { SiteId } from '../shared/model/site.ts';
-import { type Route, routeOf, siteOf, type Topology } from '../shared/model/topology.ts';
-import { antiEntropy } from '../shared/replicate/anti-entropy.ts';
-import { consume } from '../shared/replicate/consume.ts';
-import { readWhole, type Whole } from '../shared/replicate/read.ts';
-import { sweep } from '../shared/replicate/sweep.ts';
-import type { MemoryStore } from '../shared/store/memory.ts';
-import type { ObjectStore } from '../shared/store/store.ts';
-import type { World } from '../shared/world/world.ts';
-import { all, count, type Told, type Totals } from './print.ts';
+import { openChecksums } from '../../shared/model/crc.ts';
+import { invalid } from '../../shared/model/fault.ts';
+import { isReserved, toNativeKey } from '../../shared/model/key-map.ts';
+import type { SiteId } from '../../shared/model/site.ts';
+import { type Route, routeOf, siteOf, type Topology } from '../../shared/model/topology.ts';
+import { antiEntropy } from '../../shared/replicate/anti-entropy.ts';
+import { consume } from '../../shared/replicate/consume.ts';
+import { readWhole, type Whole } from '../../shared/replicate/read.ts';
+import { sweep } from '../../shared/replicate/sweep.ts';
+import type { MemoryStore } from '../../shared/store/memory.ts';
+import type { ObjectStore } from '../../shared/store/store.ts';
+import type { World } from '../../shared/world/world.ts';
+import { all, count } from '../words.ts';
+import type { Told, Totals } from './print.ts';
 
 /** Where it takes place: one route, and those of its sites where clients write. */
 export interface Setting {
