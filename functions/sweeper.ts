@@ -4,6 +4,7 @@ import { isFault } from '../shared/model/fault.ts';
 import { antiEntropy } from '../shared/replicate/anti-entropy.ts';
 import { collect } from '../shared/replicate/collect.ts';
 import { sweep } from '../shared/replicate/sweep.ts';
+import { isTimeUp } from '../shared/replicate/time.ts';
 import type { Timer, World } from '../shared/world/world.ts';
 
 export interface SweeperOptions {
@@ -60,11 +61,11 @@ export function startSweeper(world: World, options: SweeperOptions): RunningSwee
 /** One pass over everything; tombstones may be forgotten when it has seen every site. */
 export async function pass(world: World): Promise<void> {
   const report = await antiEntropy(world);
-  if (report.kind === 'stopped' || report.skippedSites.length > 0) return;
+  if (report.kind === 'stopped' || report.skippedSites.length > 0 || report.left > 0) return;
   let after: string | undefined;
   do {
     const keys = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     await collect(world, keys, report.startedAt);
     after = keys.length < PAGE ? undefined : keys.at(-1);
-  } while (after !== undefined);
+  } while (after !== undefined && !isTimeUp(world));
 }

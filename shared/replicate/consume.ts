@@ -67,7 +67,30 @@ export async function work(
   acknowledge: () => Promise<void>,
   inTurn: InTurn = atOnce,
 ): Promise<Settlement> {
-  const [first, ...others] = await outcomesOf(world, read, acknowledge, inTurn);
+  return settlementOf(await outcomesOf(world, read, acknowledge, inTurn), attempt);
+}
+
+/**
+ * For whoever acknowledges by ending well, and has only so much time. What is durable is done, as for `work`; but where
+ * nothing but time was missing the message comes again soon, and its next receiver goes on.
+ */
+export async function workInTime(
+  world: World,
+  read: () => readonly ObjectChange[],
+  attempt: number,
+  inTurn: InTurn = atOnce,
+): Promise<Settlement> {
+  let durable = false;
+  const acknowledge = async () => {
+    durable = true;
+  };
+  const outcomes = await outcomesOf(world, read, acknowledge, inTurn);
+  if (outcomes.some((outcome) => outcome.kind === 'later' && outcome.reason === 'out-of-time'))
+    return { kind: 'again', delayMs: RETRY_FIRST_MS };
+  return durable ? { kind: 'done' } : settlementOf(outcomes, attempt);
+}
+
+function settlementOf([first, ...others]: readonly Outcome[], attempt: number): Settlement {
   if (first === undefined) return { kind: 'done' };
   // Worst first: a message that holds anything to be tried again comes again whole.
   const outcomes = [first, ...others];

@@ -18,10 +18,12 @@ import {
 import { combineChecksums } from '../model/crc.ts';
 import { isFault } from '../model/fault.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
+import type { SiteId } from '../model/site.ts';
 import type { ObjectStore, PartReceipt } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { agrees, fromHolder, matchesStored, readPinned, sourcesOf } from './read.ts';
 import type { Run } from './run.ts';
+import { isTimeUp } from './time.ts';
 import { attempt, putOptions, type Target } from './write.ts';
 
 const PARTS_LISTED = 10_000;
@@ -41,6 +43,7 @@ export async function copyByParts(world: World, run: Run, version: LogicalVersio
 async function whenStaged(world: World, run: Run, version: LogicalVersion, target: Target): Promise<true | null> {
   const store = world.stores[target.site] as ObjectStore;
   try {
+    if (isTimeUp(world)) return leave(run, store.site);
     const open = await openJob(world, run, version, store);
     if (open === null) return null;
     const staged = open.job.staged === null ? await fillStage(world, run, version, store, open) : open;
@@ -67,6 +70,13 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
     run.down.add(target.site);
     return null;
   }
+}
+
+/** Not written to any more in this run, so that the key stays due; what is done counts for the next one. */
+function leave(run: Run, site: SiteId): null {
+  run.outOfTime = true;
+  run.down.add(site);
+  return null;
 }
 
 /** The job of this version for this site: found, or begun by whoever is first. */
@@ -113,15 +123,20 @@ async function fillStage(
   const { name, job, rev } = open;
   const count = partCount(job.sizeBytes, job.partBytes);
   const done: Array<Extract<CopyPart, { kind: 'done' }>> = [];
+  let busy = false;
   for (let part = 1; part <= count; part++) {
     const copied = await copyPart(world, run, version, store, open, part);
     if (copied === 'gone') {
       await closeJob(world, name, store);
       return null;
     }
+    if (copied === 'out-of-time') return leave(run, store.site);
     if (copied !== 'busy') done.push(copied);
+    // Who has no end of time leaves the rest to the other one; of those whose time ends each does what it can.
+    else if (world.deadlineAt !== undefined) busy = true;
     else if (world.rules['parts-complete']) return null;
   }
+  if (busy || isTimeUp(world)) return leave(run, store.site);
   const sums = combineChecksums(done.map(({ sizeBytes, crc32c, crc64nvme }) => ({ sizeBytes, crc32c, crc64nvme })));
   if (world.rules['parts-complete'] && !(agrees(version, sums) && matchesStored(job.stored, sums))) {
     world.report({
@@ -162,7 +177,7 @@ async function complete(
   }
 }
 
-/** busy: another worker has it. gone: the source or the stage no longer exists. */
+/** busy: another worker has it. gone: the source or the stage no longer exists. out-of-time: it would not end in time. */
 async function copyPart(
   world: World,
   run: Run,
@@ -170,13 +185,14 @@ async function copyPart(
   store: ObjectStore,
   { name, job }: OpenJob,
   part: number,
-): Promise<Extract<CopyPart, { kind: 'done' }> | 'busy' | 'gone'> {
+): Promise<Extract<CopyPart, { kind: 'done' }> | 'busy' | 'gone' | 'out-of-time'> {
   const id = partId(name, job.upload, part);
   const found = await world.ledger.getRecord(id);
   const known = found === null ? null : readCopyPart(found.value);
   if (known?.kind === 'done') return known;
   const now = world.clock.now();
   if (known !== null && known.until > now && known.token !== run.worker) return 'busy';
+  if (isTimeUp(world, run.partMs)) return 'out-of-time';
   const lease: CopyPart = { kind: 'leased', token: run.worker, until: now + world.topology.limits.leaseMs };
   if (!(await world.ledger.swapRecord(id, found?.rev ?? 0, JSON.stringify(lease)))) return 'busy';
 
@@ -188,6 +204,7 @@ async function copyPart(
     const { receipt, sizeBytes } = await store.putPart(stageKey(name), job.upload, part, read.bytes);
     const { crc32c, crc64nvme } = read.checksums;
     const done = { kind: 'done', receipt, sizeBytes, crc32c, crc64nvme } as const;
+    if (world.deadlineAt !== undefined) run.partMs = Math.max(run.partMs, world.clock.now() - now);
     return (await world.ledger.swapRecord(id, (found?.rev ?? 0) + 1, JSON.stringify(done))) ? done : 'busy';
   } catch (error) {
     if (isFault(error, 'not-found')) return 'gone';

@@ -104,6 +104,7 @@ function ending(run: Run, { settled, item }: Decision): Outcome {
   const missing = unanswered(run);
   if (missing !== null) return missing;
   if (settled && item.outbox.length === 0) return { kind: 'done' };
+  if (run.outOfTime) return { kind: 'later', reason: 'out-of-time' };
   return { kind: 'later', reason: run.down.size > 0 ? 'site-down' : 'under-way' };
 }
 

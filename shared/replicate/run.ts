@@ -39,6 +39,10 @@ export interface Run {
   lookedEverywhere: boolean;
   readonly acknowledge: () => Promise<void>;
   acknowledged: boolean;
+  /** How long a part of a large object has taken at most. */
+  partMs: number;
+  /** A copy was left unfinished, and whoever comes next goes on with it. */
+  outOfTime: boolean;
   /** How often keeping losers or asking a policy may still fail in this run. */
   patience: number;
 }
@@ -68,6 +72,8 @@ export function openRun(
     lookedEverywhere: false,
     acknowledge,
     acknowledged: false,
+    partMs: 0,
+    outOfTime: false,
     patience: 3,
   };
 }

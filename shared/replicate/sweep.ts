@@ -6,6 +6,7 @@ import { reapJobs } from './parts.ts';
 import { reconcile } from './replicate.ts';
 import { routeFor } from './route.ts';
 import { reportMalformed } from './row.ts';
+import { isTimeUp } from './time.ts';
 
 const JOB_KEPT_MS = 48 * 3_600_000;
 
@@ -15,12 +16,13 @@ export interface Swept {
   readonly failed: number;
 }
 
-/** Every key that is due now, at most `limit` of them. One key's failure does not stop the others. */
+/** Every key that is due now, at most `limit` of them and as long as there is time. One key's failure does not stop the others. */
 export async function sweep(world: World, limit: number): Promise<Swept> {
   let done = 0;
   let later = 0;
   let failed = 0;
   for (const key of await world.ledger.listDue(world.clock.now(), limit)) {
+    if (isTimeUp(world)) break;
     try {
       const read = await world.ledger.get(key);
       const route = read.item === null ? null : routeFor(world, read.item);
@@ -35,6 +37,6 @@ export async function sweep(world: World, limit: number): Promise<Swept> {
       reportMalformed(world, key, error);
     }
   }
-  await reapJobs(world, JOB_KEPT_MS);
+  if (!isTimeUp(world)) await reapJobs(world, JOB_KEPT_MS);
   return { done, later, failed };
 }

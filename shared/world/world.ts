@@ -24,6 +24,8 @@ export interface World {
   readonly rules: Rules;
   /** Must return at once and never throw. */
   readonly report: (notice: Notice) => void;
+  /** When nothing that takes long is to be begun any more: what is left stays due. Absent: there is time. */
+  readonly deadlineAt?: number;
 }
 
 export interface Clock {
@@ -57,6 +59,7 @@ export interface Notice {
     | 'site-down'
     | 'queue-down'
     | 'ledger-down'
+    | 'out-of-time'
     | 'bug'
     | 'site-suspect'
     | 'brake'
