@@ -71,8 +71,8 @@ function checkWords({ name, takes }: Command, words: readonly string[]): void {
   const missing = needed[words.length];
   if (missing !== undefined)
     throw new Mistake(`triplicate ${name} needs ${missing}: triplicate ${name} ${takes}. --help tells more.`);
-  if (words.length > all.length)
-    throw new Mistake(
-      `triplicate ${name} does not take ${JSON.stringify(words[all.length])}: triplicate ${name}${takes === '' ? '' : ` ${takes}`}. --help tells more.`,
-    );
+  if (words.length <= all.length) return;
+  const usage = `triplicate ${name} ${takes}`.trimEnd();
+  const extra = JSON.stringify(words[all.length]);
+  throw new Mistake(`triplicate ${name} does not take ${extra}: ${usage}. --help tells more.`);
 }

@@ -13,7 +13,8 @@ export function toOverview(commands: readonly Command[], columns: number): reado
     'Usage: triplicate COMMAND [options]',
     '',
     ...wrap(
-      'Keeps the same objects in buckets of S3, Google Cloud Storage and Azure Blob: event-driven, verified, with every conflict seen.',
+      'Keeps the same objects in buckets of S3, Google Cloud Storage and Azure Blob: event-driven, verified, with every ' +
+        'conflict seen.',
       { columns },
     ),
     '',
@@ -26,7 +27,8 @@ export function toOverview(commands: readonly Command[], columns: number): reado
     '  triplicate explain KEY    after writing something to one of the buckets',
     '',
     ...wrap(
-      'Which buckets: triplicate.yaml here, or the file given with --config; without either, .triplicate/local.json, which triplicate local writes. docs/operations.md tells what else is read from the environment.',
+      'Which buckets: triplicate.yaml here, or the file given with --config; without either, .triplicate/local.json, ' +
+        'which triplicate local writes. docs/operations.md tells what else is read from the environment.',
       { columns },
     ),
     '',
@@ -41,7 +43,7 @@ export function toHelp(command: Command, columns: number): readonly string[] {
   return [
     `Usage: triplicate ${name}${takes === '' ? '' : ` ${takes}`} [options]`,
     '',
-    ...about.flatMap((line) => wrap(line, { columns })),
+    ...paragraphs(about).flatMap((text) => wrap(text, { columns })),
     '',
     ...hanging(
       options.map((option) => [typed(option), option.about]),
@@ -54,6 +56,21 @@ export function toHelp(command: Command, columns: number): readonly string[] {
     '',
     ...wrap(EXIT_CODES, { columns }),
   ];
+}
+
+/** Lines that belong together are filled up again; an empty one parts them. */
+function paragraphs(lines: readonly string[]): readonly string[] {
+  const texts: string[] = [];
+  let open: string[] = [];
+  for (const line of [...lines, '']) {
+    if (line !== '') open.push(line);
+    else {
+      if (texts.length > 0) texts.push('');
+      texts.push(open.join(' '));
+      open = [];
+    }
+  }
+  return texts;
 }
 
 function hanging(rows: ReadonlyArray<readonly [left: string, right: string]>, columns: number): readonly string[] {

@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type LocalConfig, type Ports, USUAL_PORTS } from './config.ts';
-import { type LedgerKind, startReplication } from './replication.ts';
+import { type LedgerKind, startReplication, toLocalSettings } from './replication.ts';
 import { startLocalWorld } from './world.ts';
 
 interface Options {
@@ -55,8 +55,9 @@ async function run(
   const file = join(state, 'local.json');
   try {
     const worker = replication ? await startReplication(world.config, { kind: ledger, folder: state }, report) : null;
-    const ledger = replication && !memory ? `sqlite:${resolve(state, 'ledger.sqlite')}` : null;
-    writeConfig(state, file, { ...world.config, ledger });
+    const kept = worker === null || ledger === 'memory' ? null : { kind: ledger, folder: resolve(state) };
+    const address = kept === null ? null : toLocalSettings(world.config, kept).ledger;
+    writeConfig(state, file, { ...world.config, ledger: address });
     tell(world.config, file, replication, performance.now() - startedAt);
     await stopped;
     console.log('Stopping.');

@@ -25,7 +25,9 @@ export const demo: Command = {
   summary: 'tell a story with stand-ins in memory, checked step by step',
   takes: '',
   about: [
-    'Replicates a few objects between in-memory stand-ins for the buckets of your configuration, provokes a conflict and a crash, and checks every result by reading the buckets back. No cloud is contacted.',
+    'Replicates a few objects between in-memory stand-ins for the buckets of your configuration, provokes a conflict',
+    'and a crash, and checks every result by reading the buckets back. No cloud is contacted.',
+    '',
     'Ledger and queue are SQLite files in .triplicate/demo/, in a folder of their own for every run.',
   ],
   examples: [

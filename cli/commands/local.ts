@@ -7,7 +7,10 @@ export const local: Command = {
   summary: 'run three clouds on this machine and replicate between them',
   takes: '',
   about: [
-    'Runs S3, SQS, SNS, DynamoDB, Cloud Storage, Pub/Sub, Firestore, Azure Blob, Event Grid and Service Bus in this process, for real SDKs and command lines, and replicates between their buckets. Ctrl-C stops it; a second one ends it at once.',
+    'Runs S3, SQS, SNS, DynamoDB, Cloud Storage, Pub/Sub, Firestore, Azure Blob, Event Grid and Service Bus in this',
+    'process, for real SDKs and command lines, and replicates between their buckets. Ctrl-C stops it; a second one ends',
+    'it at once.',
+    '',
     'Every endpoint, key and name is in .triplicate/local.json while it runs, where the other commands find it.',
   ],
   examples: [
@@ -22,6 +25,11 @@ export const local: Command = {
     },
     { name: 'memory', about: 'keep nothing: local.json is all that is written' },
     { name: 'no-replication', about: 'the clouds alone' },
+    {
+      name: 'ledger',
+      takes: 'KIND',
+      about: 'where Triplicate keeps what it knows: sqlite, dynamodb, firestore or memory',
+    },
     {
       name: 'host',
       takes: 'ADDRESS',
