@@ -1,7 +1,7 @@
 /** A queue in memory: the reference for every other driver, and what simulations run on. */
 
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Settlement } from './queue.ts';
 
 export interface MemoryQueueOptions {
   readonly now: () => number;
@@ -94,6 +94,11 @@ export function openMemoryQueue({ now }: MemoryQueueOptions): Queue {
       if (message === null) return false;
       message.visibleAt = now() + visibilityMs;
       return true;
+    },
+
+    /** The platform is whoever called `receive`, and its handle is the receipt. */
+    adopt({ id, body, deliveries: attempt, sentAt, handle: receipt = '' }: Handed) {
+      return { delivery: { id, body, attempt, sentAt, receipt }, dueInMs: 0 };
     },
 
     async depth(): Promise<QueueDepth> {

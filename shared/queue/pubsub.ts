@@ -4,8 +4,17 @@ import { fault } from '../model/fault.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
 import { type Connection, type Incoming, openConnection, type PubsubConnectionOptions } from './pubsub/connection.ts';
 import { type Lease, openLeases } from './pubsub/leases.ts';
-import { readDeadCopy, readLetter, toDeadCopy, toFirstCopy, toNextCopy } from './pubsub/letter.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
+import {
+  type Attempted,
+  readAdopted,
+  readDeadCopy,
+  readLetter,
+  toDeadCopy,
+  toFirstCopy,
+  toNextCopy,
+  writeAdopted,
+} from './pubsub/letter.ts';
+import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 
 /**
  * The subscription wants exactly once delivery, or nobody is told that a receipt had expired: `settle` then answers what
@@ -170,6 +179,16 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
     throw fault('unsupported', `Pub/Sub, ${subscription}: ${needed}`, { op: 'dead letters', key: subscription });
   }
 
+  /** Whoever answers the push acknowledges it, or has it pushed again. */
+  async function settleAdopted(letter: Attempted, settlement: Settlement): Promise<boolean> {
+    if (settlement.kind === 'again') return false;
+    if (settlement.kind === 'done') return true;
+    checkReason(settlement.reason);
+    const copy = toDeadCopy({ ...letter, attempts: letter.attempt }, settlement.reason);
+    await connection.publish(shelf().shelfTopic, [copy]);
+    return true;
+  }
+
   function unknown(receipt: string): never {
     const why = 'only the process that received a message knows what is in it';
     throw fault('unsupported', `Pub/Sub, ${subscription}: ${why}`, { op: 'settle', key: subscription, value: receipt });
@@ -204,6 +223,8 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
     },
 
     async settle(receipt: string, settlement: Settlement): Promise<boolean> {
+      const adopted = readAdopted(receipt);
+      if (adopted !== null) return settleAdopted(adopted, settlement);
       switch (settlement.kind) {
         case 'done':
           return whileHeld(
@@ -255,6 +276,16 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
         },
         async () => (await modify([receipt], secondsOf(visibilityMs))).size === 0,
       );
+    },
+
+    /** Of a push Pub/Sub tells no receipt: all that can be done with it is to keep it apart. */
+    adopt({ id: messageId, body: data, attributes: beside, deliveries, sentAt: publishedAt }: Handed) {
+      const texts = Object.entries(beside).filter((it): it is [string, string] => typeof it[1] === 'string');
+      const letter = readLetter({ messageId, data, attributes: Object.fromEntries(texts), publishedAt });
+      const { id, body, sentAt, attributes, notBefore } = letter;
+      const attempt = letter.attempts + deliveries;
+      const receipt = writeAdopted({ ...letter, attempt });
+      return { delivery: { id, body, attempt, sentAt, attributes, receipt }, dueInMs: Math.max(0, notBefore - now()) };
     },
 
     async depth(): Promise<QueueDepth> {

@@ -40,6 +40,25 @@ export interface Receive {
   readonly waitMs?: number;
 }
 
+/** A message that the platform of a function has received for it, as the function's trigger tells of it. */
+export interface Handed {
+  readonly id: string;
+  readonly body: string;
+  /** Beside the body, ours and those of others. */
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** 1 the first time. */
+  readonly deliveries: number;
+  readonly sentAt: number;
+  /** What the service knows this delivery by: a receipt handle, a lock token. Pub/Sub tells none. */
+  readonly handle?: string;
+}
+
+export interface Adopted {
+  readonly delivery: Delivery;
+  /** A copy that came before its time: it must come again so much later. Else 0. */
+  readonly dueInMs: number;
+}
+
 export interface Queue {
   /** Durable once answered. */
   send(body: string, options?: { readonly delayMs?: number }): Promise<void>;
@@ -52,6 +71,11 @@ export interface Queue {
   settle(receipt: string, settlement: Settlement): Promise<boolean>;
   /** Hide for another `visibilityMs` from now; false as for settle. */
   extend(receipt: string, visibilityMs: number): Promise<boolean>;
+  /**
+   * Takes over what a function's platform has received, at queues that have such platforms. `settle` answers false where
+   * only the platform can do that: it is asked by how the function ends.
+   */
+  adopt?(handed: Handed, visibilityMs: number): Adopted;
   depth(): Promise<QueueDepth>;
   deadLetters(options: { readonly limit: number }): Promise<readonly DeadLetter[]>;
   /** Puts dead letters back, attempts starting again at 1; answers how many. */

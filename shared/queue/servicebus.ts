@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ServiceBusReceivedMessage, ServiceBusReceiver } from '@azure/service-bus';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 import {
   type Connection,
   isLockLost,
@@ -221,6 +221,12 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
       });
     },
 
+    /** The host must leave the settling to us, and renew the lock meanwhile. */
+    adopt(handed: Handed, visibilityMs: number) {
+      checkVisibility(visibilityMs);
+      return { delivery: lend(toReceived(handed, new Date(now() + visibilityMs)), visibilityMs), dueInMs: 0 };
+    },
+
     async depth(): Promise<QueueDepth> {
       return ask('depth', async () => {
         await letGo();
@@ -258,4 +264,22 @@ export function openServiceBusQueue(options: ServiceBusQueueOptions): Queue {
       await ask('close', () => connection.close());
     },
   };
+}
+
+/** As much of a message as is needed to settle it by its lock token. */
+function toReceived(
+  { id, body, attributes, deliveries, sentAt, handle }: Handed,
+  lockedUntilUtc: Date,
+): ServiceBusReceivedMessage {
+  const known = {
+    messageId: id,
+    body,
+    applicationProperties: attributes,
+    deliveryCount: deliveries - 1,
+    enqueuedTimeUtc: new Date(sentAt),
+    lockedUntilUtc,
+    lockToken: handle,
+    delivery: {},
+  };
+  return known as unknown as ServiceBusReceivedMessage;
 }

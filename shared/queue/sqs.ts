@@ -3,7 +3,7 @@
 import type { Message } from '@aws-sdk/client-sqs';
 import { fault, invalid } from '../model/fault.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
-import type { DeadLetter, Delivery, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
+import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
 import { openCalls, type SqsConnectionOptions } from './sqs/calls.ts';
 import { openHolds } from './sqs/holds.ts';
 import { type Held, type Letter, notesOf, readLetter, readReceipt, toOutgoing, writeReceipt } from './sqs/letter.ts';
@@ -156,6 +156,16 @@ export async function openSqsQueue(options: SqsQueueOptions): Promise<Queue> {
       });
     },
 
+    /** `settle` removes the message; that Lambda removes it once more does no harm. */
+    adopt(handed: Handed, visibilityMs: number) {
+      checkSqsVisibility(visibilityMs);
+      holds.tidy();
+      const letter = readLetter(toMessage(handed));
+      const attempt = letter.attempts + handed.deliveries - (letter.delayMs > 0 ? 1 : 0);
+      const held = { handle: handed.handle ?? '', heldUntil: now() + visibilityMs, attempt, letter };
+      return { delivery: toDelivery(held), dueInMs: letter.delayMs };
+    },
+
     async depth(): Promise<QueueDepth> {
       const url = await deadLetterUrl('depth');
       const [queue, shelf] = await Promise.all([
@@ -210,6 +220,15 @@ export async function openSqsQueue(options: SqsQueueOptions): Promise<Queue> {
       calls.close();
     },
   };
+}
+
+/** As SQS itself would have told of it. */
+function toMessage({ id, body, attributes, sentAt }: Handed): Message {
+  const texts = Object.entries(attributes).flatMap(([name, value]) =>
+    typeof value === 'string' ? [[name, { DataType: 'String', StringValue: value }] as const] : [],
+  );
+  const MessageAttributes = Object.fromEntries(texts);
+  return { MessageId: id, Body: body, Attributes: { SentTimestamp: String(sentAt) }, MessageAttributes };
 }
 
 function toDelivery(held: Held): Delivery {

@@ -16,6 +16,11 @@ export interface Letter {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** A letter and the number of this attempt at it. */
+export type Attempted = Letter & { readonly attempt: number };
+
+const ADOPTED = 'adopted:';
+
 const ID = 'triplicateId';
 const SENT_AT = 'triplicateSentAt';
 const ATTEMPTS = 'triplicateAttempts';
@@ -40,7 +45,22 @@ export function toDeadCopy(letter: Letter, reason: string): Outgoing {
   return { data: JSON.stringify({ body: letter.body, reason }), attributes: { ...attributes, [DEAD]: '1' } };
 }
 
-export function readLetter({ data, attributes, messageId, publishedAt }: Incoming): Letter {
+/** A receipt for what somebody else received holds all of it. */
+export function writeAdopted(letter: Attempted): string {
+  return ADOPTED + JSON.stringify(letter);
+}
+
+/** Null: it is the receipt of something that was pulled. */
+export function readAdopted(receipt: string): Attempted | null {
+  return receipt.startsWith(ADOPTED) ? (JSON.parse(receipt.slice(ADOPTED.length)) as Attempted) : null;
+}
+
+export function readLetter({
+  data,
+  attributes,
+  messageId,
+  publishedAt,
+}: Pick<Incoming, 'data' | 'attributes' | 'messageId' | 'publishedAt'>): Letter {
   return {
     id: attributes[ID] ?? messageId,
     body: data,
