@@ -1,4 +1,4 @@
-/** A ledger in Google Firestore: one document for every item, written in transactions that read the epoch as well. */
+/** A ledger in Google Firestore: one document for every item, written if it is unchanged and the epoch stands. */
 
 import { Fault, fault, invalid } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
@@ -6,7 +6,6 @@ import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
 import {
   type Connection,
-  type Decision,
   type FirestoreConnectionOptions,
   openConnection,
   type Row,
@@ -63,11 +62,14 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
     throw fault('corrupt', `Firestore: the ledger ${root} has lost its epoch`, { op: 'epoch', retry: 'never' });
   }
 
-  async function swap(op: string, key: string, expected: Expected, write: Write | null): Promise<Swap> {
-    return connection.transact(op, key, [root, itemAt(key)], ([first, row]): Decision<Swap> => {
-      if (epochOf(first) !== expected.epoch) return { answer: 'fenced', writes: [] };
-      if (revOf(row, key) !== expected.rev) return { answer: 'lost', writes: [] };
-      return { answer: 'done', writes: write === null ? [] : [write] };
+  async function swap(op: string, key: string, expected: Expected, write?: Write): Promise<Swap> {
+    return connection.change<Swap>({
+      ...{ op, key, path: itemAt(key), guard: root, lost: 'lost' },
+      decide(row, guard) {
+        if (epochOf(guard) !== expected.epoch) return { answer: 'fenced' };
+        if (revOf(row, key) !== expected.rev) return { answer: 'lost' };
+        return write === undefined ? { answer: 'done' } : { answer: 'done', write };
+      },
     });
   }
 
@@ -101,7 +103,7 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
 
     async remove(key: string, expected: Expected): Promise<Swap> {
       checkExpected(key, expected);
-      const write = expected.rev === 0 ? null : { delete: connection.nameOf(itemAt(key)) };
+      const write = expected.rev === 0 ? undefined : { delete: connection.nameOf(itemAt(key)) };
       return swap('remove', key, expected, write);
     },
 
@@ -154,9 +156,9 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
       checkEpochs(from, to);
       const fields = { ...first, epoch: { integerValue: to } };
       const write: Write = { update: { name: connection.nameOf(root), fields } };
-      return connection.transact('advanceEpoch', root, [root], ([row]): Decision<boolean> => {
-        const isFrom = epochOf(row) === from;
-        return { answer: isFrom, writes: isFrom ? [write] : [] };
+      return connection.change({
+        ...{ op: 'advanceEpoch', key: root, path: root, lost: false },
+        decide: (row) => (epochOf(row) === from ? { answer: true, write } : { answer: false }),
       });
     },
 
@@ -185,9 +187,12 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
               },
             };
       if (rev === 0 && value !== null) return connection.write('swapRecord', id, { ...write, ...ABSENT });
-      return connection.transact('swapRecord', id, [recordAt(id)], ([row]): Decision<boolean> => {
-        const holds = revOf(row, id) === rev;
-        return { answer: holds, writes: holds && rev > 0 ? [write] : [] };
+      return connection.change({
+        ...{ op: 'swapRecord', key: id, path: recordAt(id), lost: false },
+        decide(row) {
+          if (revOf(row, id) !== rev) return { answer: false };
+          return rev === 0 ? { answer: true } : { answer: true, write };
+        },
       });
     },
 
@@ -206,7 +211,7 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
   };
 }
 
-const ABSENT = { currentDocument: { exists: false } };
+const ABSENT = { currentDocument: { exists: false } } as const;
 
 async function readAll(connection: Connection, parent: string, collectionId: string): Promise<readonly Row[]> {
   const rows: Row[] = [];

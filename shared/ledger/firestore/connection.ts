@@ -23,15 +23,22 @@ export interface Value {
 
 export type Fields = Readonly<Record<string, Value>>;
 
+interface Time {
+  readonly seconds?: number | string | null;
+  readonly nanos?: number | null;
+}
+
 interface Document {
   readonly name: string;
   readonly fields: Fields;
+  readonly updateTime?: Time | null;
 }
 
 export interface Write {
-  readonly update?: Document;
+  readonly update?: { readonly name: string; readonly fields: Fields };
   readonly delete?: string;
-  readonly currentDocument?: { readonly exists: boolean };
+  /** What has to stand there, else nothing is written. */
+  readonly currentDocument?: { readonly exists: false } | { readonly updateTime: Time | null };
 }
 
 interface Cursor {
@@ -59,12 +66,19 @@ export interface Query {
 export interface Row {
   readonly id: string;
   readonly fields: Fields;
+  readonly updateTime: Time | null;
 }
 
-/** What was read in a transaction, and what is to be written in it. */
-export interface Decision<T> {
-  readonly answer: T;
-  readonly writes: readonly Write[];
+/** One document, changed only as long as it stands as it was read, and another one too. */
+export interface Change<T> {
+  readonly op: string;
+  readonly key: string;
+  readonly path: string;
+  readonly guard?: string;
+  /** May be asked more than once. Without a write its answer holds for the moment of the reading. */
+  decide(row: Row | null, guard: Row | null): { readonly answer: T; readonly write?: Omit<Write, 'currentDocument'> };
+  /** The answer when somebody else changed the document after it was read. */
+  readonly lost: T;
 }
 
 /** Paths begin below the database's documents. */
@@ -75,16 +89,8 @@ export interface Connection {
   query(op: string, parent: string, query: Query): Promise<readonly Row[]>;
   /** One write under its own condition. False: the condition did not hold. */
   write(op: string, key: string, write: Write): Promise<boolean>;
-  /**
-   * Reads and writes as one step; `decide` may run more than once. Fault 'conflict' when others were always in the way:
-   * nothing was written.
-   */
-  transact<T>(
-    op: string,
-    key: string,
-    paths: readonly string[],
-    decide: (rows: readonly (Row | null)[]) => Decision<T>,
-  ): Promise<T>;
+  /** Fault 'conflict' when others were always in the way: nothing was written. */
+  change<T>(change: Change<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -136,19 +142,43 @@ export function openConnection(options: FirestoreConnectionOptions): Connection 
     });
   }
 
-  async function attempt<T>(
-    op: string,
-    key: string,
-    paths: readonly string[],
-    decide: (rows: readonly (Row | null)[]) => Decision<T>,
-  ): Promise<T> {
-    const { transaction, rows } = await get(op, key, paths, true);
-    const { answer, writes } = decide(rows);
-    if (writes.length > 0)
-      await ask(op, key, (client) => client.commit({ database, transaction, writes: [...writes] }, call));
-    // Unless told, Firestore keeps others waiting for what was read. Whether it hears that changes no answer.
-    else await ask(op, key, (client) => client.rollback({ database, transaction }, call)).catch(() => {});
-    return answer;
+  /** False: the condition of the write did not hold. */
+  async function commit(op: string, key: string, write: Write, transaction?: Uint8Array): Promise<boolean> {
+    const request = { database, writes: [write], ...(transaction === undefined ? {} : { transaction }) };
+    try {
+      await ask(op, key, (client) => client.commit(request, call));
+      return true;
+    } catch (error) {
+      const code = codeOf((error as Fault).cause);
+      if (code === ALREADY_EXISTS || code === NOT_FOUND || code === FAILED_PRECONDITION) return false;
+      throw error;
+    }
+  }
+
+  async function attempt<T>({ op, key, path, decide, lost }: Change<T>): Promise<T> {
+    const [row = null] = (await get(op, key, [path], false)).rows;
+    const { answer, write } = decide(row, null);
+    if (write === undefined) return answer;
+    return (await commit(op, key, { ...write, ...unchanged(row) })) ? answer : lost;
+  }
+
+  /** The guard is read in the transaction, which locks out who would change it, and nobody else. */
+  async function attemptGuarded<T>({ op, key, path, decide, lost }: Change<T>, guard: string): Promise<T | null> {
+    const reading = get(op, key, [guard, path], false);
+    reading.catch(() => {});
+    const { transaction, rows: locked } = await get(op, key, [guard], true);
+    let ends = false;
+    try {
+      const [guarding = null, row = null] = (await reading).rows;
+      const { answer, write } = decide(row, guarding);
+      if (write === undefined) return answer;
+      if (!isSame(guarding, locked[0] ?? null)) return null;
+      ends = true;
+      return (await commit(op, key, { ...write, ...unchanged(row) }, transaction)) ? answer : lost;
+    } finally {
+      // Unless told, Firestore keeps others waiting. Whether it hears that changes no answer.
+      if (!ends) await ask(op, key, (client) => client.rollback({ database, transaction }, call)).catch(() => {});
+    }
   }
 
   return {
@@ -166,28 +196,22 @@ export function openConnection(options: FirestoreConnectionOptions): Connection 
         return rows;
       }),
 
-    async write(op, key, write) {
-      try {
-        await ask(op, key, (client) => client.commit({ database, writes: [write] }, call));
-        return true;
-      } catch (error) {
-        const code = codeOf((error as Fault).cause);
-        if (code === ALREADY_EXISTS || code === NOT_FOUND || code === FAILED_PRECONDITION) return false;
-        throw error;
-      }
-    },
+    write: (op, key, write) => commit(op, key, write),
 
-    async transact(op, key, paths, decide) {
-      for (let attempts = 1; ; attempts++) {
+    async change(change) {
+      let cause: unknown = null;
+      for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
         try {
-          return await attempt(op, key, paths, decide);
+          if (change.guard === undefined) return await attempt(change);
+          const answer = await attemptGuarded(change, change.guard);
+          if (answer !== null) return answer;
         } catch (error) {
           if (!isContention(error)) throw error;
-          if (attempts === ATTEMPTS_MAX) throw busy(op, key, error);
-          const most = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** attempts);
-          await pause(PAUSE_MS_MIN + Math.random() * most);
+          cause = error;
         }
+        await pause(PAUSE_MS_MIN + Math.random() * Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** attempts));
       }
+      throw busy(change.op, change.key, cause);
     },
 
     async close() {
@@ -225,8 +249,17 @@ function each<T>(stream: NodeJS.EventEmitter, take: (answer: T) => void): Promis
   });
 }
 
-function toRow({ name, fields }: Document): Row {
-  return { id: name.slice(name.lastIndexOf('/') + 1), fields };
+function toRow({ name, fields, updateTime }: Document): Row {
+  return { id: name.slice(name.lastIndexOf('/') + 1), fields, updateTime: updateTime ?? null };
+}
+
+function unchanged(row: Row | null): Pick<Write, 'currentDocument'> {
+  return { currentDocument: row === null ? { exists: false } : { updateTime: row.updateTime } };
+}
+
+function isSame(a: Row | null, b: Row | null): boolean {
+  const [left, right] = [a, b].map((row) => `${row?.updateTime?.seconds} ${row?.updateTime?.nanos}`);
+  return left === right;
 }
 
 /** The SDK costs a second to load, so nobody loads it who does not use it. */
