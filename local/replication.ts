@@ -19,8 +19,15 @@ export interface RunningReplication {
 /** A real set of sites has a secret of its own. This one protects nothing but your own experiments. */
 const LOCAL_SECRET = Buffer.from('every local world signs its markers with these very words');
 
-/** `folder` null: the ledger is in memory. */
-export function toLocalSettings(config: LocalConfig, folder: string | null): Omit<Settings, 'report'> {
+export type LedgerKind = 'memory' | 'sqlite' | 'dynamodb' | 'firestore';
+
+export interface LedgerChoice {
+  readonly kind: LedgerKind;
+  /** Where that of SQLite lies. */
+  readonly folder: string;
+}
+
+export function toLocalSettings(config: LocalConfig, ledger: LedgerChoice): Omit<Settings, 'report'> {
   const { aws, gcp, azure } = config;
   const topology = [
     'namespace: local-world',
@@ -39,9 +46,10 @@ export function toLocalSettings(config: LocalConfig, folder: string | null): Omi
       gcp: { projectId: gcp.projectId, apiEndpoint: gcp.storageEndpoint },
       azure: { [azure.account]: { connectionString: azure.connectionString } },
       pubsub: { apiEndpoint: `http://${gcp.pubsubEndpoint}` },
+      firestore: { apiEndpoint: `http://${gcp.firestoreEndpoint}` },
       serviceBus: { connectionString: azure.serviceBusConnectionString },
     },
-    ledger: folder === null ? 'memory:' : `sqlite:${join(folder, 'ledger.sqlite')}`,
+    ledger: ADDRESSES[ledger.kind](config, ledger.folder),
     queues: {
       aws: `sqs:${aws.queueUrl}`,
       gcp: `pubsub:${gcp.projectId}/${gcp.subscription}`,
@@ -51,15 +59,23 @@ export function toLocalSettings(config: LocalConfig, folder: string | null): Omi
   };
 }
 
+const ADDRESSES: Readonly<Record<LedgerKind, (config: LocalConfig, folder: string) => string>> = {
+  memory: () => 'memory:',
+  sqlite: (_config, folder) => `sqlite:${join(folder, 'ledger.sqlite')}`,
+  dynamodb: ({ aws }) => `dynamodb:${aws.region}/${aws.table}`,
+  firestore: ({ gcp }) => `firestore:${gcp.projectId}`,
+};
+
 export async function startReplication(
   config: LocalConfig,
-  folder: string | null,
+  ledger: LedgerChoice,
   report: (line: string) => void,
 ): Promise<RunningReplication> {
   const timer = openSystemTimer();
   const told = ({ severity, what, site, key, detail }: Notice) =>
     report([`${severity}: ${what}`, site, key, detail].filter((it) => it !== undefined).join(' | '));
-  const { world, queues, close } = await openWorld({ ...toLocalSettings(config, folder), report: told });
+  if (ledger.kind === 'dynamodb') await createTable(config);
+  const { world, queues, close } = await openWorld({ ...toLocalSettings(config, ledger), report: told });
   for (const { id } of world.topology.sites) await plantSentinel(world, id);
   const sources = world.topology.sites.flatMap(({ id, cloud }) => {
     const queue = queues[id];
@@ -74,4 +90,11 @@ export async function startReplication(
       await close();
     },
   };
+}
+
+/** A deployment makes it; here nobody else does. */
+async function createTable({ aws }: LocalConfig): Promise<void> {
+  const { table, region, endpoint, accessKeyId, secretAccessKey } = aws;
+  const { createLedgerTable } = await import('../shared/ledger/dynamodb.ts');
+  await createLedgerTable({ table, region, endpoint, credentials: { accessKeyId, secretAccessKey } });
 }

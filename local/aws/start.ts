@@ -3,6 +3,7 @@
 import { type LocalConfig, NAMES, type Ports } from '../config.ts';
 import type { Cloud } from '../service.ts';
 import { REGION } from './account.ts';
+import { type DynamodbService, startDynamodb } from './dynamodb/dynamodb.ts';
 import { openAwsGateway } from './gateway.ts';
 import { type S3Service, startS3 } from './s3/s3.ts';
 import { LOCAL_CREDENTIALS } from './sigv4.ts';
@@ -14,6 +15,7 @@ export interface RunningAws {
   readonly s3: S3Service;
   readonly sqs: SqsService;
   readonly sns: SnsService;
+  readonly dynamodb: DynamodbService;
   stop(): Promise<void>;
 }
 
@@ -21,6 +23,7 @@ export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise
   const gateway = await openAwsGateway(cloud, ports.aws);
   const sqs = await startSqs(cloud, { port: gateway });
   const sns = await startSns(cloud, { port: gateway });
+  const dynamodb = await startDynamodb(cloud, { port: gateway });
   const s3 = await startS3(cloud, { port: gateway });
   const { bucket, changes, dead, table } = NAMES;
   const deadQueue = sqs.createQueue(dead);
@@ -42,8 +45,9 @@ export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise
     s3,
     sqs,
     sns,
+    dynamodb,
     async stop() {
-      await Promise.all([s3.stop(), sqs.stop(), sns.stop()]);
+      await Promise.all([s3.stop(), sqs.stop(), sns.stop(), dynamodb.stop()]);
       await gateway.stop();
     },
   };

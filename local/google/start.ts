@@ -1,7 +1,8 @@
 /** The local Google Cloud: a bucket, a topic that hears of it, a subscription to that, and a place for dead letters. */
 
 import { type LocalConfig, NAMES, type Ports } from '../config.ts';
-import type { Cloud } from '../service.ts';
+import type { Cloud, Service } from '../service.ts';
+import { type FirestoreService, startFirestore } from './firestore/firestore.ts';
 import { type GcsService, startGcs } from './gcs/gcs.ts';
 import { type PubsubService, startPubsub } from './pubsub/pubsub.ts';
 
@@ -9,18 +10,36 @@ export interface RunningGoogle {
   readonly config: LocalConfig['gcp'];
   readonly gcs: GcsService;
   readonly pubsub: PubsubService;
+  readonly firestore: FirestoreService;
   stop(): Promise<void>;
 }
 
 /** As often as Pub/Sub can count. */
 const ATTEMPTS_MAX = 100;
 
-export async function startGoogle(cloud: Cloud, ports: Pick<Ports, 'storage' | 'pubsub'>): Promise<RunningGoogle> {
-  const pubsub = await startPubsub(cloud, { port: ports.pubsub });
-  const gcs = await startGcs(cloud, { port: ports.storage }).catch(async (error: unknown) => {
-    await pubsub.stop();
+export async function startGoogle(
+  cloud: Cloud,
+  ports: Pick<Ports, 'storage' | 'pubsub' | 'firestore'>,
+): Promise<RunningGoogle> {
+  const running: Service[] = [];
+  const stop = async () => void (await Promise.all(running.map((service) => service.stop())));
+  async function start<Started extends Service>(starting: Promise<Started>): Promise<Started> {
+    const started = await starting;
+    running.push(started);
+    return started;
+  }
+  try {
+    const pubsub = await start(startPubsub(cloud, { port: ports.pubsub }));
+    const firestore = await start(startFirestore(cloud, { port: ports.firestore }));
+    const gcs = await start(startGcs(cloud, { port: ports.storage }));
+    return { config: setUp(cloud.host, gcs, pubsub, firestore), gcs, pubsub, firestore, stop };
+  } catch (error) {
+    await stop();
     throw error;
-  });
+  }
+}
+
+function setUp(host: string, gcs: GcsService, pubsub: PubsubService, firestore: FirestoreService): LocalConfig['gcp'] {
   const { bucket, changes, dead, project } = NAMES;
   const topic = (name: string) => `projects/${project}/topics/${name}`;
   const subscription = (name: string) => `projects/${project}/subscriptions/${name}`;
@@ -38,21 +57,14 @@ export async function startGoogle(cloud: Cloud, ports: Pick<Ports, 'storage' | '
     gcs.notify(bucket, { topic: topic(changes) });
   }
   return {
-    config: {
-      storageEndpoint: gcs.endpoint,
-      pubsubEndpoint: `${cloud.host}:${pubsub.port}`,
-      firestoreEndpoint: '',
-      projectId: project,
-      bucket,
-      topic: changes,
-      subscription: changes,
-      deadLetterTopic: dead,
-      deadLetterSubscription: dead,
-    },
-    gcs,
-    pubsub,
-    async stop() {
-      await Promise.all([gcs.stop(), pubsub.stop()]);
-    },
+    storageEndpoint: gcs.endpoint,
+    pubsubEndpoint: `${host}:${pubsub.port}`,
+    firestoreEndpoint: `${host}:${firestore.port}`,
+    projectId: project,
+    bucket,
+    topic: changes,
+    subscription: changes,
+    deadLetterTopic: dead,
+    deadLetterSubscription: dead,
   };
 }

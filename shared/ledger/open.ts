@@ -2,16 +2,18 @@
 
 import { invalid } from '../model/fault.ts';
 import type { DynamoLedgerOptions } from './dynamodb.ts';
+import type { FirestoreLedgerOptions } from './firestore.ts';
 import type { Ledger } from './ledger.ts';
 
 /** How to reach the clouds, where that is not what their SDKs find by themselves. */
 export interface LedgerAccess {
   readonly aws?: Pick<DynamoLedgerOptions, 'endpoint' | 'credentials'>;
+  readonly firestore?: Pick<FirestoreLedgerOptions, 'apiEndpoint'>;
 }
 
 type Opener = (place: string, access: LedgerAccess) => Promise<Ledger>;
 
-const EXPECTED = 'memory:, sqlite:FILE or dynamodb:REGION/TABLE';
+const EXPECTED = 'memory:, sqlite:FILE, dynamodb:REGION/TABLE or firestore:PROJECT[/DATABASE]';
 
 const OPENERS: Readonly<Record<string, Opener>> = {
   async memory() {
@@ -28,6 +30,12 @@ const OPENERS: Readonly<Record<string, Opener>> = {
     if (region === undefined || table === undefined) throw invalid('ledger', `dynamodb:${place}`, EXPECTED);
     const { openDynamoLedger } = await import('./dynamodb.ts');
     return openDynamoLedger({ ...aws, region, table });
+  },
+  async firestore(place, { firestore = {} }) {
+    const [, projectId, databaseId] = /^([a-z][a-z0-9:.-]{2,62})(?:\/([a-z0-9()-]{1,63}))?$/.exec(place) ?? [];
+    if (projectId === undefined) throw invalid('ledger', `firestore:${place}`, EXPECTED);
+    const { openFirestoreLedger } = await import('./firestore.ts');
+    return openFirestoreLedger({ ...firestore, projectId, ...(databaseId === undefined ? {} : { databaseId }) });
   },
 };
 
