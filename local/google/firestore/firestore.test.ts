@@ -235,6 +235,7 @@ describe('a query', () => {
     expect(await ids(all.orderBy('n').offset(8).limit(2))).toBe('d8 d9');
     expect(await ids(all.orderBy('n').limitToLast(2))).toBe('d9 text');
     expect(await ids(all.orderBy(FieldPath.documentId()).startAfter('d8').limit(2))).toBe('d9 none');
+    service.createIndex(all.id, '__name__');
     expect(await ids(all.orderBy(FieldPath.documentId(), 'desc').endAt('d9'))).toBe('text none d9');
     const [only] = (await all.where('n', '==', 3).select('even').get()).docs;
     expect(only?.data()).toEqual({ even: false });

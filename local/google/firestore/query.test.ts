@@ -45,8 +45,8 @@ describe('of many documents', () => {
     const fields = { due: { integerValue: String((index * 7919) % MANY) }, rev: { integerValue: '1' } };
     documents.put({ name: `${ROOT}/items/${id(index)}`, fields, createTime: 1, updateTime: 1 });
   }
-  const run = (changes: Partial<StructuredQuery>) =>
-    readsOf(() => runQuery(documents, ROOT, query(changes), () => false));
+  const run = (changes: Partial<StructuredQuery>, indexed = false) =>
+    readsOf(() => runQuery(documents, ROOT, query(changes), () => indexed));
   const dues = (found: ReturnType<typeof run>) => found.answer.map(({ fields }) => Number(fields.due?.integerValue));
   // Makes the index.
   run({ where: where('due', 'EQUAL', { integerValue: '0' }) });
@@ -85,7 +85,12 @@ describe('of many documents', () => {
     const forward = run({ startAt: after });
     expect(forward.answer.map(({ name }) => name.slice(-6))).toEqual([id(1_501), id(1_502), id(1_503)]);
     expect(forward.reads).toBeLessThan(FEW);
-    const back = run({ startAt: after, orderBy: [{ field: { fieldPath: '__name__' }, direction: 'DESCENDING' }] });
+    const behind: Partial<StructuredQuery> = {
+      startAt: after,
+      orderBy: [{ field: { fieldPath: '__name__' }, direction: 'DESCENDING' }],
+    };
+    expect(() => run(behind)).toThrow('descending key scans');
+    const back = run(behind, true);
     expect(back.answer.map(({ name }) => name.slice(-6))).toEqual([id(1_499), id(1_498), id(1_497)]);
     expect(back.reads).toBeLessThan(FEW);
   });

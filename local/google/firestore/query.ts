@@ -144,6 +144,8 @@ function checkIndex(
   const last = orders.findIndex(({ field }) => field === NAME);
   const mixed = orders.some(({ descending }) => descending !== orders[last]?.descending);
   const single = ordered.length + (ordered.length > 0 ? equal.length : 0) <= 1 && !mixed;
+  if (ordered.length === 0 && orders[0]?.descending && !hasIndex(collectionId, [...equal, NAME]))
+    throw grpcError('FAILED_PRECONDITION', 'Firestore does not support descending key scans');
   if (single || hasIndex(collectionId, [...equal, ...ordered])) return;
   const fields = [...equal, ...ordered].join(', ');
   throw grpcError(
