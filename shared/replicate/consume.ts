@@ -7,6 +7,8 @@ import type { Delivery, Queue, Settlement } from '../queue/queue.ts';
 import type { World } from '../world/world.ts';
 import { replicate } from './replicate.ts';
 
+export type { Handed, Settlement } from '../queue/queue.ts';
+
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MOST_MS = 15 * 60_000;
 
