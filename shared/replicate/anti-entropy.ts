@@ -16,9 +16,41 @@ import { isTimeUp } from './time.ts';
 
 const PAGE = 1000;
 
-export interface PassOptions {
+export interface PassOptions extends CompareOptions {
   /** An operator has looked at the deletions and lets them happen. */
   readonly confirmDeletions?: boolean;
+}
+
+export interface CompareOptions {
+  /** Only keys that begin so. The share of deletions that is let through is a share of these. */
+  readonly prefix?: string;
+  /** Take every key for differing, whatever the listings say. */
+  readonly everyKey?: boolean;
+}
+
+/** What a bucket lists is not what the ledger says of it. */
+export interface Difference {
+  readonly site: SiteId;
+  readonly kind:
+    | 'unknown' // the ledger has never heard of the key
+    | 'under-way' // the ledger knows that it is not finished
+    | 'not-looked-at' // nobody has looked there for this key
+    | 'missing' // the ledger says that an object stands there
+    | 'changed' // another version stands there
+    | 'none'; // looked at all the same
+}
+
+export interface Comparison {
+  readonly startedAt: number;
+  readonly keys: number;
+  /** In key order. */
+  readonly differing: ReadonlyMap<string, readonly Difference[]>;
+  /** Keys that are missing where the ledger says they stand, and how many of those are believed unasked. */
+  readonly vanished: number;
+  readonly cap: number;
+  /** Rows of the ledger that cannot be read. */
+  readonly failed: number;
+  readonly skippedSites: readonly SiteId[];
 }
 
 export type PassReport =
@@ -35,48 +67,23 @@ export type PassReport =
   /** Nothing was changed. */
   | { readonly kind: 'stopped'; readonly reason: string; readonly vanished: number; readonly cap: number };
 
-export async function antiEntropy(world: World, { confirmDeletions = false }: PassOptions = {}): Promise<PassReport> {
-  const startedAt = world.clock.now();
-  const listings = new Map<SiteId, ReadonlyMap<string, string>>();
-  const skippedSites: SiteId[] = [];
-  for (const { id } of world.topology.sites) {
-    const listing = await listSite(world, id);
-    if (listing === null) skippedSites.push(id);
-    else listings.set(id, listing);
-  }
-
-  if (isTimeUp(world)) return outOfTime(world);
-  const keys = await allKeys(world, listings);
-  const differing = new Map<string, SiteId[]>();
-  let vanished = 0;
-  let failed = 0;
-  for (const key of keys) {
-    if (isTimeUp(world)) return outOfTime(world);
-    const read = await readReported(world, key);
-    if (read === null) {
-      failed += 1;
-      continue;
-    }
-    const { item } = read;
-    const sites = differingSites(world, key, item, listings);
-    if (sites.length > 0) differing.set(key, sites);
-    const gone = sites.some((site) => item !== null && hasVanished(item, site, listings.get(site)?.get(key)));
-    vanished += gone ? 1 : 0;
-  }
-
-  const { deletionCap, deletionShare } = world.topology.limits;
-  const cap = Math.max(deletionCap, Math.floor(keys.length * deletionShare));
-  if (world.rules['deletion-cap'] && vanished > cap && !confirmDeletions) {
-    const reason = `${vanished} of ${keys.length} keys have vanished from a site, more than the ${cap} that may be believed unasked`;
+export async function antiEntropy(world: World, options: PassOptions = {}): Promise<PassReport> {
+  const compared = await compare(world, options);
+  if (compared === null) return outOfTime(world);
+  const { startedAt, keys, differing, vanished, cap, skippedSites } = compared;
+  if (world.rules['deletion-cap'] && vanished > cap && options.confirmDeletions !== true) {
+    const reason = `${vanished} of ${keys} keys have vanished from a site, more than the ${cap} that may be believed unasked`;
     world.report({ severity: 'alarm', what: 'brake', detail: reason });
     return { kind: 'stopped', reason, vanished, cap };
   }
+  let { failed } = compared;
   let left = 0;
-  for (const [key, sites] of differing) {
+  for (const [key, found] of differing) {
+    const sites = found.map(({ site }) => site);
     if (isTimeUp(world)) left += 1;
     else failed += (await repair(world, key, sites)) ? 0 : 1;
   }
-  return { kind: 'finished', startedAt, keys: keys.length, differing: differing.size, failed, left, skippedSites };
+  return { kind: 'finished', startedAt, keys, differing: differing.size, failed, left, skippedSites };
 }
 
 /** Half a comparison says nothing of how much has vanished, so nothing is done about it. */
@@ -84,6 +91,43 @@ function outOfTime(world: World): PassReport {
   const reason = 'the time was up before everything was compared: let a worker do this, which has no such limit';
   world.report({ severity: 'warning', what: 'out-of-time', detail: reason });
   return { kind: 'stopped', reason, vanished: 0, cap: 0 };
+}
+
+/** What a pass would look into; null when the time was up before everything was compared. Changes nothing. */
+export async function compare(
+  world: World,
+  { prefix = '', everyKey = false }: CompareOptions = {},
+): Promise<Comparison | null> {
+  const startedAt = world.clock.now();
+  const listings = new Map<SiteId, ReadonlyMap<string, string>>();
+  const skippedSites: SiteId[] = [];
+  for (const { id } of world.topology.sites) {
+    const listing = await listSite(world, id, prefix);
+    if (listing === null) skippedSites.push(id);
+    else listings.set(id, listing);
+  }
+
+  if (isTimeUp(world)) return null;
+  const keys = await allKeys(world, listings, prefix);
+  const differing = new Map<string, readonly Difference[]>();
+  let vanished = 0;
+  let failed = 0;
+  for (const key of keys) {
+    if (isTimeUp(world)) return null;
+    const read = await readReported(world, key);
+    if (read === null) {
+      failed += 1;
+      continue;
+    }
+    const { item } = read;
+    const found = differences(world, key, item, listings, everyKey);
+    if (found.length > 0) differing.set(key, found);
+    const gone = found.some(({ site }) => item !== null && hasVanished(item, site, listings.get(site)?.get(key)));
+    vanished += gone ? 1 : 0;
+  }
+  const { deletionCap, deletionShare } = world.topology.limits;
+  const cap = Math.max(deletionCap, Math.floor(keys.length * deletionShare));
+  return { startedAt, keys: keys.length, differing, vanished, cap, failed, skippedSites };
 }
 
 async function repair(world: World, key: string, sites: readonly SiteId[]): Promise<boolean> {
@@ -101,7 +145,7 @@ async function repair(world: World, key: string, sites: readonly SiteId[]): Prom
 }
 
 /** Key to physical version, of what stands now; null when the site cannot be listed or its sentinel is missing. */
-async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string, string> | null> {
+async function listSite(world: World, site: SiteId, prefix: string): Promise<ReadonlyMap<string, string> | null> {
   const store = world.stores[site] as ObjectStore;
   const listing = new Map<string, string>();
   try {
@@ -116,7 +160,7 @@ async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string,
     }
     let after: string | undefined;
     do {
-      const page = await store.list({ prefix: '', limit: PAGE, ...(after === undefined ? {} : { after }) });
+      const page = await store.list({ prefix, limit: PAGE, ...(after === undefined ? {} : { after }) });
       for (const { key, phys } of page.objects) if (!isReserved(key)) listing.set(key, phys);
       after = page.next;
     } while (after !== undefined && !isTimeUp(world));
@@ -131,34 +175,43 @@ async function listSite(world: World, site: SiteId): Promise<ReadonlyMap<string,
 async function allKeys(
   world: World,
   listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>,
+  prefix: string,
 ): Promise<readonly string[]> {
   const keys = new Set<string>();
   for (const listing of listings.values()) for (const key of listing.keys()) keys.add(key);
   let after: string | undefined;
   for (;;) {
     const page = await world.ledger.listKeys({ limit: PAGE, ...(after === undefined ? {} : { after }) });
-    for (const key of page) keys.add(key);
+    for (const key of page) if (key.startsWith(prefix)) keys.add(key);
     if (page.length < PAGE) return [...keys].sort();
     after = page.at(-1);
   }
 }
 
 /** Sites whose listing is not what the ledger says; all listed ones where the key is due or has no item. */
-function differingSites(
+function differences(
   world: World,
   key: string,
   item: KeyItem | null,
   listings: ReadonlyMap<SiteId, ReadonlyMap<string, string>>,
-): SiteId[] {
+  everyKey: boolean,
+): readonly Difference[] {
   const route = routeFor(world, item ?? { key, copyOf: null });
-  const sites = (route?.sites ?? []).filter((site) => listings.has(site));
-  if (item === null || item.due !== null) return sites;
-  return sites.filter((site) => {
-    const state = item.sites[site];
-    const listed = listings.get(site)?.get(key);
-    if (state === undefined || state.lookedAt === 0) return true;
-    return listed === undefined ? !isAbsent(state.phys) && standing(item, state) !== null : listed !== state.phys;
+  return (route?.sites ?? []).flatMap((site) => {
+    const listing = listings.get(site);
+    const kind = listing === undefined ? null : kindOf(item, site, listing.get(key));
+    if (kind !== null) return [{ site, kind }];
+    return everyKey && listing !== undefined ? [{ site, kind: 'none' }] : [];
   });
+}
+
+function kindOf(item: KeyItem | null, site: SiteId, listed: string | undefined): Difference['kind'] | null {
+  if (item === null) return 'unknown';
+  if (item.due !== null) return 'under-way';
+  const state = item.sites[site];
+  if (state === undefined || state.lookedAt === 0) return 'not-looked-at';
+  if (listed === undefined) return !isAbsent(state.phys) && standing(item, state) !== null ? 'missing' : null;
+  return listed === state.phys ? null : 'changed';
 }
 
 function hasVanished(item: KeyItem, site: SiteId, listed: string | undefined): boolean {

@@ -1,6 +1,6 @@
 /** What an operator lives through: lost buckets and ledgers, backups that come back, mass deletes, first joins. */
 import { describe, expect, it } from 'vitest';
-import { antiEntropy } from '#shared/replicate/anti-entropy.ts';
+import { antiEntropy, compare } from '#shared/replicate/anti-entropy.ts';
 import { collect } from '#shared/replicate/collect.ts';
 import { rebuild, seed } from '#shared/replicate/rebuild.ts';
 import { reseed } from '#shared/replicate/reseed.ts';
@@ -81,6 +81,39 @@ describe('a pass that finds many objects missing', () => {
     expect(await antiEntropy(scene.world)).toMatchObject({ kind: 'finished', differing: 2 });
     expect(await scene.readAll('a')).toEqual([null, null, null]);
     expect(await scene.readAll('c')).toEqual(Array(3).fill('text of c'));
+  });
+});
+
+describe('a comparison', () => {
+  it('tells what differs, where and how, and changes nothing', async () => {
+    const scene = await populated();
+    scene.deaf = true;
+    scene.buckets.gcp?.clientDelete('a');
+    scene.put('az', 'b', 'another text');
+    scene.put('aws', 'new', 'nobody was told');
+    scene.deaf = false;
+    const compared = await compare(scene.world);
+    expect(compared).toMatchObject({ keys: 4, vanished: 1, failed: 0, skippedSites: [] });
+    expect([...(compared?.differing ?? [])]).toEqual([
+      ['a', [{ site: 'gcp', kind: 'missing' }]],
+      ['b', [{ site: 'az', kind: 'changed' }]],
+      ['new', ['aws', 'gcp', 'az'].map((site) => ({ site, kind: 'unknown' }))],
+    ]);
+    expect(scene.writes()).toEqual([]);
+  });
+
+  it('takes one prefix, and every key of it when told to', async () => {
+    const scene = await populated();
+    expect(await compare(scene.world, { prefix: 'b' })).toMatchObject({ keys: 1, differing: new Map() });
+    const compared = await compare(scene.world, { prefix: 'b', everyKey: true });
+    expect([...(compared?.differing.keys() ?? [])]).toEqual(['b']);
+    scene.deaf = true;
+    for (const key of KEYS) scene.buckets.gcp?.clientDelete(key);
+    scene.deaf = false;
+    expect(await antiEntropy(scene.world, { prefix: 'b' })).toMatchObject({ kind: 'finished', keys: 1, differing: 1 });
+    await scene.drain();
+    expect(await scene.readAll('b')).toEqual([null, null, null]);
+    expect(await scene.readAll('a')).toEqual(['text of a', null, 'text of a']);
   });
 });
 
