@@ -2,6 +2,8 @@
 
 import type { Command } from './command.ts';
 import { demo } from './commands/demo.ts';
+import { explain } from './commands/explain.ts';
 import { local } from './commands/local.ts';
+import { status } from './commands/status.ts';
 
-export const COMMANDS: readonly Command[] = [local, demo];
+export const COMMANDS: readonly Command[] = [local, status, explain, demo];

@@ -2,12 +2,14 @@
 
 import { everyRule } from '../decide/rules.ts';
 import { type LedgerAccess, openLedger } from '../ledger/open.ts';
+import { type Fault, isFault } from '../model/fault.ts';
 import type { MacKeys } from '../model/marker.ts';
-import type { SiteId } from '../model/site.ts';
+import type { Site, SiteId } from '../model/site.ts';
 import type { Topology } from '../model/topology.ts';
 import { openMemoryQueue } from '../queue/memory.ts';
 import { openQueue, type QueueAccess } from '../queue/open.ts';
 import type { Queue } from '../queue/queue.ts';
+import { openDownStore } from '../store/down.ts';
 import { openStore, type StoreAccess } from '../store/open.ts';
 import { checkStores } from './check.ts';
 import { openSystemClock, openSystemRandom, openSystemTimer } from './system.ts';
@@ -26,6 +28,8 @@ export interface Settings {
   readonly macKeys: MacKeys;
   readonly resolvers?: Readonly<Record<string, CustomResolver>>;
   readonly report: (notice: Notice) => void;
+  /** Told of a site that cannot be opened, which then answers nothing; left out: then nothing is opened. */
+  readonly onSiteDown?: (site: SiteId, fault: Fault) => void;
 }
 
 export interface OpenWorld {
@@ -48,10 +52,17 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
   try {
     const stores = await all(
       topology.sites.map(({ id }) => id),
-      async (_id, index) => {
-        const opened = await openStore(topology.sites[index] as Topology['sites'][0], access, { clock, random, timer });
-        open.push(opened.close);
-        return opened.store;
+      async (id, index) => {
+        const site = topology.sites[index] as Site;
+        try {
+          const opened = await openStore(site, access, { clock, random, timer });
+          open.push(opened.close);
+          return opened.store;
+        } catch (error) {
+          if (settings.onSiteDown === undefined || !isFault(error)) throw error;
+          settings.onSiteDown(id, error);
+          return openDownStore(id, site.cloud, error);
+        }
       },
     );
     checkStores(topology, stores);

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CliWorld, startCliWorld } from '../../test/samples/cli-world.ts';
+
+let world: CliWorld;
+
+beforeAll(async () => {
+  world = await startCliWorld();
+});
+afterAll(() => world.stop());
+
+/** The answer as one text, so that line breaks do not matter. */
+async function told(key: string): Promise<string> {
+  return (await world.run('explain', key)).stdout.replace(/\s+/g, ' ');
+}
+
+describe('triplicate explain', () => {
+  it('tells where a settled key stands, under which name, and whose copy it is', async () => {
+    await world.put('aws', 'notes dot.', 'The first notes.');
+    await world.settled('notes dot.');
+    const text = await told('notes dot.');
+    expect(text).toMatch(/It is settled: version aws:\d+ \(16 bytes, CRC-32C \S+\) stands at aws, gcp and azure\./);
+    expect(text).toMatch(/A client wrote it at aws, 16 bytes: version aws:\d+\./);
+    expect(text).toMatch(/aws in step s3:\/\/triplicate\/notes dot\. 16 bytes, written \S+, written by a client/);
+    expect(text).toMatch(/azure in step az:\/\/devstoreaccount1\/triplicate\/notes dot~2E .*our copy of aws:\d+, by its/);
+  });
+
+  it('tells a conflict: who won, why, and where the other one is kept', async () => {
+    await world.put('aws', 'plan.txt', 'the plan of aws');
+    await world.settled('plan.txt');
+    await world.pause();
+    await Promise.all([world.put('aws', 'plan.txt', 'aws again'), world.put('gcp', 'plan.txt', 'gcp meanwhile')]);
+    expect((await world.run('resync')).status).toBe(0);
+    const text = await told('plan.txt');
+    expect(text).toMatch(/knew nothing of each other; (aws|gcp):\d+ won by policy keep-both \(write-wins\)\./);
+    expect(text).toContain('Their clocks are too near to each other');
+    expect(text).toMatch(/held is kept as plan~conflict-(aws|gcp)-\d+\.txt\./);
+    const copy = /plan~conflict-\S+\.txt/.exec(text)?.[0] ?? '';
+    expect(await told(copy)).toContain('It is the conflict copy of plan.txt, made of version');
+  });
+
+  it('tells a delete, and a change that nobody heard of', async () => {
+    await world.put('azure', 'gone.txt', 'x');
+    await world.run('resync');
+    await world.remove('azure', 'gone.txt');
+    const before = await world.run('explain', 'gone.txt');
+    expect(before.status).toBe(1);
+    expect(before.stdout.replace(/\s+/g, ' ')).toContain('The ledger says that it is settled, but azure shows something else');
+    await world.run('resync');
+    expect(await told('gone.txt')).toMatch(/It is deleted at aws, gcp and azure: .* A client deleted it at azure/);
+  });
+
+  it('answers programs with everything', async () => {
+    const it = await world.json<Record<string, unknown>>('explain', 'plan.txt');
+    expect(it).toMatchObject({ key: 'plan.txt', state: 'settled', unresolved: null, dueAt: null });
+    expect((it.log as readonly { kind: string }[]).map(({ kind }) => kind)).toContain('superseded');
+    expect(Object.values(it.conflictCopies as object)).toHaveLength(1);
+    expect((it.sites as readonly object[]).map((site) => ({ ...site }))).toMatchObject([
+      { id: 'aws', address: 's3://triplicate/plan.txt', state: 'in step' },
+      { id: 'gcp', address: 'gs://triplicate/plan.txt', state: 'in step' },
+      { id: 'azure', address: 'az://devstoreaccount1/triplicate/plan.txt', state: 'in step' },
+    ]);
+  });
+
+  it('says so of a key that nobody knows, and of one that is none of ours', async () => {
+    expect(await world.run('explain', 'nobody')).toMatchObject({ status: 1, stderr: '' });
+    expect(await told('nobody')).toContain('Nobody knows of it');
+    expect(await told('.triplicate/sentinel')).toContain('It is none of our business');
+  });
+
+  it.each([
+    [['explain'], 'triplicate explain needs KEY'],
+    [['explain', 'a', 'b'], 'triplicate explain does not take "b"'],
+    [['explain', ''], 'key: expected at least one character'],
+    [['explain', 's3://triplicate/a'], 's3://triplicate/a is an address'],
+    [['explain', 'a', '--config', 'nowhere.yaml'], 'nowhere.yaml cannot be read: ENOENT'],
+  ])('refuses %j in a sentence', async (args, sentence) => {
+    const { status, stdout, stderr } = await world.run(...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain(sentence);
+  });
+});

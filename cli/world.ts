@@ -1,0 +1,57 @@
+/** The world that a command is about, open while it runs. */
+
+import type { Fault } from '../shared/model/fault.ts';
+import { isFault } from '../shared/model/fault.ts';
+import type { SiteId } from '../shared/model/site.ts';
+import { type OpenWorld, openWorld } from '../shared/world/open.ts';
+import type { Notice } from '../shared/world/world.ts';
+import { type Context, type Given, Mistake } from './command.ts';
+import { type Configured, LOCAL, readConfigured } from './settings.ts';
+import { name } from './words.ts';
+
+export interface Opened extends OpenWorld, Configured {
+  /** Sites that could not be opened, and why. */
+  readonly down: ReadonlyMap<SiteId, Fault>;
+}
+
+export interface OpenOptions {
+  /** A site that does not answer is told of, and the others are gone on with. */
+  readonly withoutDown?: boolean;
+}
+
+/** Opens it, runs, and closes it again whatever happens. */
+export async function withWorld(
+  given: Given,
+  context: Context,
+  run: (opened: Opened) => Promise<number>,
+  { withoutDown = false }: OpenOptions = {},
+): Promise<number> {
+  const configured = await readConfigured(context, given.text('config'));
+  const down = new Map<SiteId, Fault>();
+  const settings = {
+    ...configured.settings,
+    report: (notice: Notice) => context.err(toNoticeText(notice)),
+    ...(withoutDown ? { onSiteDown: (site: SiteId, fault: Fault) => void down.set(site, fault) } : {}),
+  };
+  let opened: OpenWorld;
+  try {
+    opened = await openWorld(settings);
+  } catch (error) {
+    throw isFault(error, 'unreachable') && configured.isLocal ? gone(configured.where, error) : error;
+  }
+  try {
+    return await run({ ...opened, ...configured, down });
+  } finally {
+    await opened.close();
+  }
+}
+
+function gone(where: string, { message }: Fault): Mistake {
+  const why = where === LOCAL ? ' If it was killed, start it again with triplicate local.' : '';
+  return new Mistake(`${where} tells of a local world that does not answer: ${message}.${why}`);
+}
+
+export function toNoticeText({ severity, what, site, key, detail }: Notice): string {
+  const where = [site, key === undefined ? undefined : name(key)].filter((it) => it !== undefined).join(' ');
+  return `${severity}: ${what}${where === '' ? '' : ` (${where})`}: ${detail}`;
+}
