@@ -56,6 +56,7 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
   state.lookedAt = Math.max(1, on.now);
   const wids = new Set<string>();
   const tokens = new Set<string>();
+  const hasTombstone = Object.values(item.versions).some(({ kind }) => kind === 'tombstone');
   let past: LogicalVersion | null = null;
   let before: SeenVersion | null = null;
   let strange = false;
@@ -76,6 +77,9 @@ function walk(item: KeyItem, { site, exactToken, entries }: Standing, fresh: Log
     if (doubtful) hiddenBelowOurs.push({ entry: shadowed as SeenVersion, over: past });
     // A client's later write at the same bucket has the last word over all that lies below it.
     else if (byClient) hiddenBelowOurs = [];
+    // A delete of what nobody can name any more, while a tombstone of this key exists: it may have been ours.
+    const maybeOurs = known === null && entry.version.kind === 'delete-marker' && hasTombstone;
+    if (maybeOurs && shadowed !== null) hiddenBelowOurs.push({ entry: shadowed, over: past });
     if (known !== null) {
       // Ours was written over a token. Where that covers bytes alone, a client's write of the same bytes may lie between.
       if (shadowed !== null && !byClient) hiddenBelowOurs.push({ entry: shadowed, over: past });

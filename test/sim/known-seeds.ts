@@ -37,4 +37,8 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [701_776, 'the same, of a write and a delete among siblings that nobody may decide'],
   [802_726, 'an absence seen before our write and stored after it is the same absence: the checker was wrong'],
   [846_759, 'a rebuild took for ours, by its mark, what a client had put back before a delete of ours hid it'],
+  [
+    894_879,
+    'a rebuild overlooked a hidden write, because the delete of ours above it hid what nobody could name any more',
+  ],
 ];
