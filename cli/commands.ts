@@ -2,8 +2,10 @@
 
 import type { Command } from './command.ts';
 import { demo } from './commands/demo.ts';
+import { diff } from './commands/diff.ts';
 import { explain } from './commands/explain.ts';
 import { local } from './commands/local.ts';
+import { resync } from './commands/resync.ts';
 import { status } from './commands/status.ts';
 
-export const COMMANDS: readonly Command[] = [local, status, explain, demo];
+export const COMMANDS: readonly Command[] = [local, status, explain, diff, resync, demo];

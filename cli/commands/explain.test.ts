@@ -21,7 +21,9 @@ describe('triplicate explain', () => {
     expect(text).toMatch(/It is settled: version aws:\d+ \(16 bytes, CRC-32C \S+\) stands at aws, gcp and azure\./);
     expect(text).toMatch(/A client wrote it at aws, 16 bytes: version aws:\d+\./);
     expect(text).toMatch(/aws in step s3:\/\/triplicate\/notes dot\. 16 bytes, written \S+, written by a client/);
-    expect(text).toMatch(/azure in step az:\/\/devstoreaccount1\/triplicate\/notes dot~2E .*our copy of aws:\d+, by its/);
+    expect(text).toMatch(
+      /azure in step az:\/\/devstoreaccount1\/triplicate\/notes dot~2E .*our copy of aws:\d+, by its/,
+    );
   });
 
   it('tells a conflict: who won, why, and where the other one is kept', async () => {
@@ -44,7 +46,9 @@ describe('triplicate explain', () => {
     await world.remove('azure', 'gone.txt');
     const before = await world.run('explain', 'gone.txt');
     expect(before.status).toBe(1);
-    expect(before.stdout.replace(/\s+/g, ' ')).toContain('The ledger says that it is settled, but azure shows something else');
+    expect(before.stdout.replace(/\s+/g, ' ')).toContain(
+      'The ledger says that it is settled, but azure shows something else',
+    );
     await world.run('resync');
     expect(await told('gone.txt')).toMatch(/It is deleted at aws, gcp and azure: .* A client deleted it at azure/);
   });
