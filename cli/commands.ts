@@ -7,5 +7,6 @@ import { explain } from './commands/explain.ts';
 import { local } from './commands/local.ts';
 import { resync } from './commands/resync.ts';
 import { status } from './commands/status.ts';
+import { worker } from './commands/worker.ts';
 
-export const COMMANDS: readonly Command[] = [local, status, explain, diff, resync, demo];
+export const COMMANDS: readonly Command[] = [local, worker, status, explain, diff, resync, demo];

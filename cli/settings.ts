@@ -1,12 +1,9 @@
 /** Which world the commands are about: triplicate.yaml and the environment, or the local world that runs here. */
 
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { LocalConfig } from '../local/config.ts';
 import { isFault } from '../shared/model/fault.ts';
-import type { MacKeys } from '../shared/model/marker.ts';
-import type { Site, SiteId } from '../shared/model/site.ts';
-import { readTopology } from '../shared/model/topology.ts';
-import type { Access, Settings } from '../shared/world/open.ts';
+import type { Settings } from '../shared/world/open.ts';
 import { type Context, Mistake } from './command.ts';
 import { CONFIGURATION, readIfThere, readText } from './files.ts';
 
@@ -20,10 +17,6 @@ export interface Configured {
   readonly settings: Omit<Settings, 'report' | 'onSiteDown'>;
 }
 
-const SECRET_BYTES_MIN = 16;
-const MAC_KEYS = 'TRIPLICATE_MAC_KEYS';
-const LEDGER = 'TRIPLICATE_LEDGER';
-
 /** Throws a Mistake that says what is missing and how it is told. */
 export async function readConfigured({ folder, env }: Context, file: string | undefined): Promise<Configured> {
   const where = file ?? (readIfThere(folder, CONFIGURATION) === null ? LOCAL : CONFIGURATION);
@@ -33,7 +26,7 @@ export async function readConfigured({ folder, env }: Context, file: string | un
       `There is neither ${CONFIGURATION} nor ${LOCAL} here. Start three local clouds with triplicate local, or copy ` +
         'triplicate.example.yaml to triplicate.yaml and make it yours; --config names another file.',
     );
-  return where.endsWith('.json') ? readLocal(where, text) : readOwn(where, text, env);
+  return where.endsWith('.json') ? readLocal(where, text) : readOwn(resolve(folder, where), where, env);
 }
 
 async function readLocal(where: string, text: string): Promise<Configured> {
@@ -58,68 +51,16 @@ function parse(where: string, text: string): LocalConfig {
   throw new Mistake(`${where} is not what triplicate local writes: stop it, and start it again.`);
 }
 
-function readOwn(where: string, text: string, env: Context['env']): Configured {
-  const topology = orMistake(() => readTopology(text, where));
-  const ledger = env[LEDGER];
-  if (!ledger)
-    throw new Mistake(
-      `${LEDGER} is not set: where is the ledger of ${where}? Set it to dynamodb:REGION/TABLE, firestore:PROJECT or sqlite:FILE.`,
-    );
-  const queues: Record<SiteId, string> = {};
-  for (const { id } of topology.sites) {
-    const address = env[queueVariable(id)];
-    if (address) queues[id] = address;
-  }
-  return {
-    where,
-    isLocal: false,
-    settings: {
-      topology,
-      access: readAccess(topology.sites, env),
-      ledger,
-      queues,
-      macKeys: readMacKeys(env[MAC_KEYS]),
-    },
-  };
-}
-
-export function queueVariable(site: SiteId): string {
-  return `TRIPLICATE_QUEUE_${site.toUpperCase()}`;
-}
-
-/** AWS and Google are found by their SDKs; Azure's wants to be told. */
-function readAccess(sites: readonly Site[], env: Context['env']): Access {
-  const azure: Record<string, { connectionString: string }> = {};
-  for (const { cloud, bucket } of sites) {
-    const [account = ''] = bucket.split('/');
-    const connectionString =
-      env[`AZURE_STORAGE_CONNECTION_STRING_${account.toUpperCase()}`] ?? env.AZURE_STORAGE_CONNECTION_STRING;
-    if (cloud === 'azure' && connectionString) azure[account] = { connectionString };
-  }
-  const bus = env.AZURE_SERVICEBUS_CONNECTION_STRING;
-  return { azure, ...(bus ? { serviceBus: { connectionString: bus } } : {}) };
-}
-
-/** `id:base64[,id:base64]`, the newest first. Never echoes a secret. */
-export function readMacKeys(text: string | undefined): MacKeys {
-  const how = `expected id:base64, or several with commas between them and the newest first; each of ${SECRET_BYTES_MIN} bytes or more`;
-  if (!text) throw new Mistake(`${MAC_KEYS} is not set: ${how}. They sign what Triplicate writes, so keep them safe.`);
-  const keys: Record<string, Uint8Array> = {};
-  for (const [index, part] of text.split(',').entries()) {
-    const [, id = '', secret = ''] = /^\s*([!-+\--9;-~]{1,8}):([A-Za-z0-9+/_-]+={0,2})\s*$/.exec(part) ?? [];
-    const bytes = Buffer.from(secret, 'base64');
-    if (bytes.length < SECRET_BYTES_MIN || Object.hasOwn(keys, id))
-      throw new Mistake(`${MAC_KEYS}, key ${index + 1}: ${how}.`);
-    keys[id] = bytes;
-  }
-  return { newest: Object.keys(keys)[0] as string, keys };
-}
-
-function orMistake<T>(read: () => T): T {
+async function readOwn(file: string, where: string, env: Context['env']): Promise<Configured> {
+  const { readEnvironment } = await import('../local/serving.ts');
   try {
-    return read();
+    return { where, isLocal: false, settings: readEnvironment({ ...env, TRIPLICATE_CONFIG: file }) };
   } catch (error) {
-    if (isFault(error, 'invalid')) throw new Mistake(error.message);
-    throw error;
+    if (!isFault(error, 'invalid')) throw error;
+    const lines = error.message.replaceAll(file, where);
+    const advice = /^TRIPLICATE_/m.test(lines)
+      ? `\ndocs/operations.md tells what ${where} needs in the environment.`
+      : '';
+    throw new Mistake(lines + advice);
   }
 }

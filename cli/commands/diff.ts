@@ -61,8 +61,9 @@ function toLines(
     return [...byKind].map(([kind, sites]) => [name(key), all(sites.map(({ site }) => site)), MEANINGS[kind]]);
   });
   const hidden = differing.size - Math.min(limit, differing.size);
+  const differ = `${differing.size.toLocaleString('en')} ${differing.size === 1 ? 'differs' : 'differ'}`;
   const words = [
-    `${count(keys, 'key')} compared, ${differing.size === 0 ? paint('good', '0 differ') : paint('bad', `${differing.size.toLocaleString('en')} ${differing.size === 1 ? 'differs' : 'differ'}`)}`,
+    `${count(keys, 'key')} compared, ${paint(differing.size === 0 ? 'good' : 'bad', differ)}`,
     ...(failed > 0 ? [paint('bad', `${count(failed, 'row')} of the ledger cannot be read`)] : []),
     ...(skippedSites.length > 0 ? [paint('bad', `${all(skippedSites)} left out`)] : []),
   ];

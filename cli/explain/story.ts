@@ -26,28 +26,33 @@ export function headline(facts: Facts): string {
 
 const HEADLINES: Readonly<Record<State, (facts: Facts) => string>> = {
   settled: ({ item, route }) => `It is settled: ${describe(winnerOf(item))} stands at ${all(route?.sites ?? [])}.`,
-  deleted: ({ item, route }) =>
-    `It is deleted at ${all(route?.sites ?? [])}: the delete is ${winnerOf(item)?.vid}, remembered so that nothing old comes back.`,
-  'under-way': ({ item, now }) =>
-    item?.due == null
-      ? 'It is under way: several versions are known, and none has won yet.'
-      : `It is under way: ${item.due <= now ? `the sweep should have looked at it ${ago(item.due, now)}` : `the sweep looks at it again ${ago(item.due, now)}`}.`,
-  unresolved: ({ item, now }) =>
-    `Nobody may decide about it, since ${ago(item?.unresolved?.since ?? now, now)}: ${item?.unresolved?.reason}. An operator is asked: triplicate conflicts resolve.`,
-  unknown: ({ sites }) =>
-    sites.some(({ stands }) => stands.kind === 'object')
-      ? 'The ledger knows nothing of it yet, although it stands in a bucket: its notification is on the way, or was lost. triplicate resync finds it.'
-      : 'Nobody knows of it: it stands in no bucket, and the ledger has never heard of it.',
+  deleted({ item, route }) {
+    const vid = winnerOf(item)?.vid;
+    return `It is deleted at ${all(route?.sites ?? [])}: the delete is ${vid}, remembered so that nothing old comes back.`;
+  },
+  'under-way'({ item, now }) {
+    if (item?.due == null) return 'It is under way: several versions are known, and none has won yet.';
+    const sweep = item.due <= now ? 'the sweep should have looked at it' : 'the sweep looks at it again';
+    return `It is under way: ${sweep} ${ago(item.due, now)}.`;
+  },
+  unresolved({ item, now }) {
+    const { since = now, reason = '' } = item?.unresolved ?? {};
+    return `Nobody may decide about it, as of ${ago(since, now)}: ${reason}. triplicate conflicts show tells what you can do.`;
+  },
+  unknown({ sites }) {
+    if (!sites.some(({ stands }) => stands.kind === 'object'))
+      return 'Nobody knows of it: it stands in no bucket, and the ledger has never heard of it.';
+    const why = 'its notification is on the way, or was lost. triplicate resync finds it.';
+    return `The ledger knows nothing of it yet, although it stands in a bucket: ${why}`;
+  },
   'not-routed': () => 'It is none of our business: no route of the configuration takes this key.',
-  disagrees: (facts) =>
-    `The ledger says that it is settled, but ${all(
-      facts.sites.filter((it) => !agrees(facts, it)).map(({ site }) => site.id),
-    )} ${plural(facts) ? 'show' : 'shows'} something else: a notification is on the way, or was lost. triplicate resync mends it.`,
+  disagrees(facts) {
+    const sites = facts.sites.filter((it) => !agrees(facts, it)).map(({ site }) => site.id);
+    const show = `${all(sites)} ${sites.length === 1 ? 'shows' : 'show'} something else`;
+    const why = 'a notification is on the way, or was lost. triplicate resync mends it.';
+    return `The ledger says that it is settled, but ${show}: ${why}`;
+  },
 };
-
-function plural(facts: Facts): boolean {
-  return facts.sites.filter((it) => !agrees(facts, it)).length > 1;
-}
 
 /** What a bucket shows is what the ledger says, as far as the bucket answers. */
 export function agrees({ item }: Facts, { site, stands }: SiteFacts): boolean {
@@ -105,7 +110,8 @@ const TELLING: Readonly<Record<LogEntry['kind'], (entry: LogEntry, facts: Facts)
     const kept = copies[vid ?? ''];
     const copy = kept === undefined ? '' : ` What ${vid} held is kept as ${name(kept)}.`;
     const rule = deletes === undefined ? how : `${how} (${deletes})`;
-    return `${vid} and ${by} knew nothing of each other; ${by} won by ${how.startsWith('operator') ? how : `policy ${rule}`}.${near}${copy}`;
+    const won = how.startsWith('operator') ? how : `policy ${rule}`;
+    return `${vid} and ${by} knew nothing of each other; ${by} won by ${won}.${near}${copy}`;
   },
   resolved: ({ note, vid }) => `Triplicate made version ${vid}: ${note}.`,
   unresolved: ({ note }) => `Nobody may decide: ${note}.`,
@@ -170,7 +176,8 @@ function placeText(facts: Facts, { site, native, stands, versionsKept }: SiteFac
   if (stands.kind !== 'object') return `nothing stands there${kept}${writing}`;
   const { version, marker, intact } = stands.entry;
   const size = `${bytes(version.sizeBytes)}, written ${moment(version.modifiedAt)}`;
-  return `${size}, ${whoseText(version.marker !== undefined, marker === null ? null : `${marker.dot.s}:${marker.dot.n}`, intact)}${kept}${writing}`;
+  const vid = marker === null ? null : `${marker.dot.s}:${marker.dot.n}`;
+  return `${size}, ${whoseText(version.marker !== undefined, vid, intact)}${kept}${writing}`;
 }
 
 function whoseText(marked: boolean, vid: string | null, intact: boolean): string {
