@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isFault } from '../../shared/model/fault.ts';
-import { type Environment, readEnvironment } from './environment.ts';
+import { type Environment, readEnvironment, readHealth, readTimeMs } from './environment.ts';
 
 const YAML = `namespace: told
 sites:
@@ -65,6 +65,7 @@ describe('the environment', () => {
       TRIPLICATE_ENDPOINT_AWS: 'http://127.0.0.1:1',
       TRIPLICATE_ENDPOINT_GCS: 'http://127.0.0.1:2',
       TRIPLICATE_ENDPOINT_PUBSUB: 'http://127.0.0.1:3',
+      TRIPLICATE_ENDPOINT_FIRESTORE: 'http://127.0.0.1:4',
       TRIPLICATE_GCP_PROJECT: 'here',
       TRIPLICATE_STORAGE_ACCOUNTONE: 'AccountName=accountone;AccountKey=a2V5',
       TRIPLICATE_SERVICE_BUS: 'Endpoint=sb://127.0.0.1',
@@ -74,6 +75,7 @@ describe('the environment', () => {
       gcp: { apiEndpoint: 'http://127.0.0.1:2', projectId: 'here' },
       azure: { accountone: { connectionString: 'AccountName=accountone;AccountKey=a2V5' } },
       pubsub: { apiEndpoint: 'http://127.0.0.1:3' },
+      firestore: { apiEndpoint: 'http://127.0.0.1:4' },
       serviceBus: { connectionString: 'Endpoint=sb://127.0.0.1' },
     });
   });
@@ -120,5 +122,22 @@ describe('the environment', () => {
       'TRIPLICATE_MAC_KEYS',
       'TRIPLICATE_QUEUE_X',
     ]);
+  });
+});
+
+describe('what only some processes are told', () => {
+  it('is how long an invocation may take', () => {
+    expect(readTimeMs({}, 60)).toBe(60_000);
+    expect(readTimeMs({ TRIPLICATE_TIME_SECONDS: '540' }, 60)).toBe(540_000);
+    for (const value of ['0', '1.5', 'a minute'])
+      expect(() => readTimeMs({ TRIPLICATE_TIME_SECONDS: value }, 60)).toThrow(/^TRIPLICATE_TIME_SECONDS: expected/);
+  });
+
+  it('is where it answers for its health', () => {
+    expect(readHealth({})).toBeNull();
+    expect(readHealth({ TRIPLICATE_HEALTH: '8080' })).toEqual({ host: '0.0.0.0', port: 8080 });
+    expect(readHealth({ TRIPLICATE_HEALTH: '127.0.0.1:0' })).toEqual({ host: '127.0.0.1', port: 0 });
+    for (const value of ['here', '99999', ':1'])
+      expect(() => readHealth({ TRIPLICATE_HEALTH: value })).toThrow(/^TRIPLICATE_HEALTH: expected/);
   });
 });

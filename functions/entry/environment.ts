@@ -35,6 +35,26 @@ export function readEnvironment(env: Environment): Omit<Settings, 'report'> {
   throw fault('invalid', faults.map(({ message }) => message).join('\n'), { field: field ?? CONFIG, value });
 }
 
+/** How long an invocation may take, where its platform does not tell while it runs. */
+export function readTimeMs(env: Environment, standardSeconds: number): number {
+  const name = 'TRIPLICATE_TIME_SECONDS';
+  const value = env[name] || String(standardSeconds);
+  const seconds = Number(value);
+  if (!Number.isInteger(seconds) || seconds < 1) throw invalid(name, value, 'whole seconds, 1 or more');
+  return seconds * 1000;
+}
+
+/** Where a process answers for its health: `8080` or `127.0.0.1:8080`; null: nowhere. */
+export function readHealth(env: Environment): { readonly host: string; readonly port: number } | null {
+  const name = 'TRIPLICATE_HEALTH';
+  const value = env[name];
+  if (!value) return null;
+  const [, host = '0.0.0.0', port = ''] = /^(?:(.+):)?(\d{1,5})$/.exec(value) ?? [];
+  if (port === '' || Number(port) > 65_535)
+    throw invalid(name, value, 'a port, or an address and a port: 127.0.0.1:8080');
+  return { host, port: Number(port) };
+}
+
 function orNote<T>(faults: Fault[], read: () => T): T | undefined {
   try {
     return read();
@@ -103,6 +123,7 @@ function readAccess(env: Environment): Access {
   const aws = readUrl(env, 'TRIPLICATE_ENDPOINT_AWS');
   const gcs = readUrl(env, 'TRIPLICATE_ENDPOINT_GCS');
   const pubsub = readUrl(env, 'TRIPLICATE_ENDPOINT_PUBSUB');
+  const firestore = readUrl(env, 'TRIPLICATE_ENDPOINT_FIRESTORE');
   const projectId = env[PROJECT];
   const serviceBus = env[SERVICE_BUS];
   const accounts = withPrefix(env, STORAGE).map(
@@ -115,6 +136,7 @@ function readAccess(env: Environment): Access {
       : { gcp: { ...(gcs === undefined ? {} : { apiEndpoint: gcs }), ...(projectId ? { projectId } : {}) } }),
     ...(accounts.length === 0 ? {} : { azure: Object.fromEntries(accounts) }),
     ...(pubsub === undefined ? {} : { pubsub: { apiEndpoint: pubsub } }),
+    ...(firestore === undefined ? {} : { firestore: { apiEndpoint: firestore } }),
     ...(serviceBus ? { serviceBus: { connectionString: serviceBus } } : {}),
   };
 }

@@ -13,6 +13,8 @@ export interface FunctionWorld {
   readonly world: World;
   /** By the name of the queue, as its cloud calls it. */
   readonly sources: Readonly<Record<string, Source>>;
+  /** From then on the world is opened anew: a site was away when this one was. */
+  readonly reopenAt?: number;
 }
 
 export interface FunctionOptions {
@@ -52,15 +54,21 @@ export function openFunctions({ open, timer }: FunctionOptions): Functions {
   const inTurn = openTurns();
   let opening: Promise<FunctionWorld> | null = null;
 
-  function opened(): Promise<FunctionWorld> {
-    if (opening === null) {
-      const attempt = open();
-      opening = attempt;
-      attempt.catch(() => {
-        opening = null;
-      });
-    }
-    return opening;
+  async function opened(): Promise<FunctionWorld> {
+    const current = opening ?? openAnew();
+    const { reopenAt, world } = await current;
+    if (reopenAt === undefined || world.clock.now() < reopenAt) return current;
+    // Invocations under way keep the old one, so nobody closes it. Of those that come now the first opens the new one.
+    return opening === current || opening === null ? openAnew() : opening;
+  }
+
+  function openAnew(): Promise<FunctionWorld> {
+    const attempt = open();
+    opening = attempt;
+    attempt.catch(() => {
+      if (opening === attempt) opening = null;
+    });
+    return attempt;
   }
 
   async function work(source: Source, handed: Handed, remainingMs: number): Promise<Settlement | null> {

@@ -175,6 +175,26 @@ describe('a Lambda function', () => {
     expect(opened).toBe(2);
   });
 
+  it('opens its world anew when a site was away, and once for all who come then', async () => {
+    const scene = await openDeaf();
+    const { world } = scene;
+    const source = openSource('aws', scene.queue, world.topology);
+    let opened = 0;
+    const open = async () => {
+      const sources = { changes: source };
+      return ++opened === 1 ? { world, sources, reopenAt: scene.now + 60_000 } : { world, sources };
+    };
+    const handlers = openLambda({ open, timer });
+    await poll(scene, handlers);
+    scene.now += 59_999;
+    await poll(scene, handlers);
+    expect(opened).toBe(1);
+    scene.now += 1;
+    await Promise.all([poll(scene, handlers), poll(scene, handlers), poll(scene, handlers)]);
+    await poll(scene, handlers);
+    expect(opened).toBe(2);
+  });
+
   it('refuses what is not a batch of SQS, by the place in the event', async () => {
     const handlers = open(await openDeaf());
     await expect(handlers.changes({ detail: {} }, withTime(1_000))).rejects.toThrow('event.Records: expected an array');
