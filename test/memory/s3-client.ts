@@ -2,6 +2,7 @@
 
 import { crc64nvme, toCrc64nvmeText } from '#shared/model/crc.ts';
 import { openS3Store } from '#shared/store/s3.ts';
+import { peakBytes } from './peak.ts';
 
 const [, , port = '', mib = ''] = process.argv;
 const MI = 1024 * 1024;
@@ -25,7 +26,7 @@ for await (const piece of (await store.get('large', written.phys)).body) readByt
 store.close();
 
 // Every other reading of the resident size would miss the peak between two readings.
-const peakMib = Math.round(process.resourceUsage().maxRSS / 1024);
+const peakMib = Math.round(peakBytes() / 1024 ** 2);
 const whole = readBytes === sizeBytes && written.checksums.crc64nvme === toCrc64nvmeText(sum);
 process.stdout.write(`${JSON.stringify({ peakMib, whole })}\n`);
 

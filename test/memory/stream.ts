@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { openAzureBlobStore } from '#shared/store/azblob.ts';
 import { openGcsStore } from '#shared/store/gcs.ts';
 import type { ObjectStore } from '#shared/store/store.ts';
+import { peakBytes } from './peak.ts';
 
 const PIECE_BYTES = 64 * 1024;
 const DRIVERS: Readonly<Record<string, (options: never) => Promise<ObjectStore>>> = {
@@ -30,9 +31,9 @@ async function* pieces(): AsyncGenerator<Uint8Array> {
 
 const metadata = { headers: {}, user: {} };
 const { phys } = await store.put('large', pieces(), { condition: { kind: 'always' }, metadata });
-const peakUpBytes = process.resourceUsage().maxRSS * 1024;
+const peakUpBytes = peakBytes();
 const received = createHash('sha256');
 for await (const piece of (await store.get('large', phys)).body) received.update(piece);
 const same = sent.digest('hex') === received.digest('hex');
-process.stdout.write(JSON.stringify({ same, peakUpBytes, peakBytes: process.resourceUsage().maxRSS * 1024 }));
+process.stdout.write(JSON.stringify({ same, peakUpBytes, peakBytes: peakBytes() }));
 process.exit(0);
