@@ -1,6 +1,7 @@
 /** Every command there is, in the order in which help tells them. */
 
 import type { Command } from './command.ts';
+import { cp } from './commands/cp.ts';
 import { demo } from './commands/demo.ts';
 import { diff } from './commands/diff.ts';
 import { explain } from './commands/explain.ts';
@@ -9,4 +10,4 @@ import { resync } from './commands/resync.ts';
 import { status } from './commands/status.ts';
 import { worker } from './commands/worker.ts';
 
-export const COMMANDS: readonly Command[] = [local, worker, status, explain, diff, resync, demo];
+export const COMMANDS: readonly Command[] = [local, worker, status, explain, diff, resync, cp, demo];

@@ -3,7 +3,8 @@
 import { join, resolve } from 'node:path';
 import type { LocalConfig } from '../local/config.ts';
 import { isFault } from '../shared/model/fault.ts';
-import type { Settings } from '../shared/world/open.ts';
+import { readTopology, type Topology } from '../shared/model/topology.ts';
+import type { Access, Settings } from '../shared/world/open.ts';
 import { type Context, Mistake } from './command.ts';
 import { CONFIGURATION, readIfThere, readText } from './files.ts';
 
@@ -27,6 +28,37 @@ export async function readConfigured({ folder, env }: Context, file: string | un
         'triplicate.example.yaml to triplicate.yaml and make it yours; --config names another file.',
     );
   return where.endsWith('.json') ? readLocal(where, text) : readOwn(resolve(folder, where), where, env);
+}
+
+/** How to reach buckets that need not be part of any configuration, and the regions of those that are. */
+export async function readAccess(
+  context: Context,
+  file: string | undefined,
+): Promise<{ readonly access: Access; readonly regions: Readonly<Record<string, string>> }> {
+  const { folder, env } = context;
+  const where = file ?? (readIfThere(folder, CONFIGURATION) === null ? LOCAL : CONFIGURATION);
+  const text = file === undefined ? readIfThere(folder, where) : readText(folder, where);
+  if (text !== null && where.endsWith('.json')) {
+    const { toLocalSettings } = await import('../local/replication.ts');
+    const { access, topology } = toLocalSettings(parse(where, text), { kind: 'memory', folder: '' });
+    return { access, regions: regionsOf(topology) };
+  }
+  const { readAccess: readOwnAccess } = await import('../local/serving.ts');
+  const regions = text === null ? {} : regionsOf(orMistake(() => readTopology(text, where)));
+  return { access: orMistake(() => readOwnAccess(env)), regions };
+}
+
+function regionsOf({ sites }: Topology): Readonly<Record<string, string>> {
+  return Object.fromEntries(sites.map(({ cloud, bucket, region }) => [`${cloud} ${bucket}`, region]));
+}
+
+function orMistake<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (isFault(error, 'invalid')) throw new Mistake(error.message);
+    throw error;
+  }
 }
 
 async function readLocal(where: string, text: string): Promise<Configured> {

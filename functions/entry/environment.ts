@@ -119,7 +119,7 @@ function readQueues(env: Environment, { sites }: Topology): Readonly<Record<Site
 }
 
 /** Only what the SDKs do not find by themselves. Rights that one cloud gives for the other's come in here as well. */
-function readAccess(env: Environment): Access {
+export function readAccess(env: Environment): Access {
   const aws = readUrl(env, 'TRIPLICATE_ENDPOINT_AWS');
   const gcs = readUrl(env, 'TRIPLICATE_ENDPOINT_GCS');
   const pubsub = readUrl(env, 'TRIPLICATE_ENDPOINT_PUBSUB');
