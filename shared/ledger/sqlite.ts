@@ -1,11 +1,11 @@
 /** A ledger in one SQLite file, which several processes of one machine may open at the same time. */
 
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { Fault } from '../model/fault.ts';
+import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { KeyItem } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
-import { toSqliteFault } from '../model/sqlite-fault.ts';
+import { toSqliteFault } from '../sqlite/fault.ts';
+import { openSqliteFile, type Tenant } from '../sqlite/sqlite.ts';
 import type { Ledger, LedgerRead, LedgerRecord, Swap } from './ledger.ts';
 import {
   checkCount,
@@ -27,8 +27,6 @@ export interface SqliteLedgerOptions {
 }
 
 const BUSY_TIMEOUT_MS = 5_000;
-const SCHEMA = 1;
-const WAL_ATTEMPTS_MAX = 10;
 
 /**
  * The file may hold a queue as well, so each of them has one half of user_version: this is the lower one.
@@ -45,6 +43,8 @@ const TABLES = `
   INSERT INTO ledger_epoch VALUES (1, 1);
 `;
 
+const TENANT: Tenant = { name: 'ledger', half: 'lower', schema: 1, tables: TABLES };
+
 const EPOCH = '(SELECT epoch FROM ledger_epoch)';
 
 /**
@@ -52,7 +52,7 @@ const EPOCH = '(SELECT epoch FROM ledger_epoch)';
  * answered. Calls run in the calling thread, so none of them waits for another call of the same process.
  */
 export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}): Ledger {
-  const db = open(path, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
+  const db = openSqliteFile(path, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS, TENANT);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -241,51 +241,4 @@ function rowOf<T>(row: unknown): T {
 
 function rowsOf<T>(rows: readonly unknown[]): readonly T[] {
   return rows as readonly T[];
-}
-
-function open(path: string, busyTimeoutMs: number): DatabaseSync {
-  checkCount(busyTimeoutMs, 'busyTimeoutMs');
-  let db: DatabaseSync | null = null;
-  try {
-    db = new DatabaseSync(path, { timeout: busyTimeoutMs });
-    prepareFile(db, path);
-    return db;
-  } catch (error) {
-    if (db?.isOpen) db.close();
-    throw toSqliteFault(error, { op: 'open' });
-  }
-}
-
-function prepareFile(db: DatabaseSync, path: string): void {
-  if (useWriteAheadLog(db) !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
-  // macOS needs fullfsync for what fsync does elsewhere.
-  db.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON');
-  if (schemaOf(db, path) === SCHEMA) return;
-  db.exec('BEGIN IMMEDIATE');
-  // Another process may have made the tables since.
-  if (schemaOf(db, path) === 0) db.exec(`${TABLES} PRAGMA user_version = ${userVersion(db) + SCHEMA}`);
-  db.exec('COMMIT');
-}
-
-/** Here SQLite refuses to wait when others do the same at the same moment; for the lock it waits. */
-function useWriteAheadLog(db: DatabaseSync): string {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get()).journal_mode;
-    } catch (error) {
-      if (attempt === WAL_ATTEMPTS_MAX || toSqliteFault(error, { op: 'open' }).kind !== 'unavailable') throw error;
-      db.exec('BEGIN EXCLUSIVE; COMMIT');
-    }
-  }
-}
-
-function schemaOf(db: DatabaseSync, path: string): number {
-  const schema = userVersion(db) & 0xffff;
-  if (schema <= SCHEMA) return schema;
-  const details = { op: 'open', field: 'user_version', value: schema };
-  throw new Fault('unsupported', `${path}: its ledger has schema ${schema}, this program knows ${SCHEMA}`, details);
-}
-
-function userVersion(db: DatabaseSync): number {
-  return rowOf<{ user_version: number }>(db.prepare('PRAGMA user_version').get()).user_version;
 }

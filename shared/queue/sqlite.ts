@@ -1,8 +1,8 @@
 /** A queue in one SQLite file, which several processes of one machine may open at the same time. */
 
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { Fault, invalid } from '../model/fault.ts';
-import { toSqliteFault } from '../model/sqlite-fault.ts';
+import type { StatementSync } from 'node:sqlite';
+import { toSqliteFault } from '../sqlite/fault.ts';
+import { openSqliteFile, type Tenant } from '../sqlite/sqlite.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
 import type { DeadLetter, Delivery, Queue, QueueDepth, Settlement } from './queue.ts';
 
@@ -13,8 +13,6 @@ export interface SqliteQueueOptions {
 }
 
 const BUSY_TIMEOUT_MS = 5_000;
-const SCHEMA = 1;
-const WAL_ATTEMPTS_MAX = 10;
 
 /**
  * The file may hold a ledger as well, so each of them has one half of user_version: this is the upper one.
@@ -37,6 +35,8 @@ const TABLES = `
   CREATE INDEX queue_messages_dead ON queue_messages (dead_at, id) WHERE dead_at IS NOT NULL;
 `;
 
+const TENANT: Tenant = { name: 'queue', half: 'upper', schema: 1, tables: TABLES };
+
 const HOLDING = 'id = :id AND deliveries = :delivery AND held = 1 AND visible_at > :now';
 
 /**
@@ -44,7 +44,7 @@ const HOLDING = 'id = :id AND deliveries = :delivery AND held = 1 AND visible_at
  * Calls run in the calling thread, so none of them waits for another call of the same process.
  */
 export function openSqliteQueue(path: string, { now, busyTimeoutMs = BUSY_TIMEOUT_MS }: SqliteQueueOptions): Queue {
-  const db = open(path, busyTimeoutMs);
+  const db = openSqliteFile(path, busyTimeoutMs, TENANT);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -197,52 +197,4 @@ function readReceipt(receipt: string): { readonly id: number; readonly delivery:
 
 function rowOf<T>(row: unknown): T {
   return row as T;
-}
-
-function open(path: string, busyTimeoutMs: number): DatabaseSync {
-  if (!Number.isSafeInteger(busyTimeoutMs) || busyTimeoutMs < 0)
-    throw invalid('busyTimeoutMs', busyTimeoutMs, 'an integer >= 0');
-  let db: DatabaseSync | null = null;
-  try {
-    db = new DatabaseSync(path, { timeout: busyTimeoutMs });
-    prepareFile(db, path);
-    return db;
-  } catch (error) {
-    if (db?.isOpen) db.close();
-    throw toSqliteFault(error, { op: 'open' });
-  }
-}
-
-function prepareFile(db: DatabaseSync, path: string): void {
-  if (useWriteAheadLog(db) !== 'wal') throw new Fault('unsupported', `${path}: SQLite keeps no write-ahead log there`);
-  // macOS needs fullfsync for what fsync does elsewhere.
-  db.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON');
-  if (schemaOf(db, path) === SCHEMA) return;
-  db.exec('BEGIN IMMEDIATE');
-  // Another process may have made the tables since.
-  if (schemaOf(db, path) === 0) db.exec(`${TABLES} PRAGMA user_version = ${userVersion(db) + SCHEMA * 0x10000}`);
-  db.exec('COMMIT');
-}
-
-/** Here SQLite refuses to wait when others do the same at the same moment; for the lock it waits. */
-function useWriteAheadLog(db: DatabaseSync): string {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return rowOf<{ journal_mode: string }>(db.prepare('PRAGMA journal_mode = WAL').get()).journal_mode;
-    } catch (error) {
-      if (attempt === WAL_ATTEMPTS_MAX || toSqliteFault(error, { op: 'open' }).kind !== 'unavailable') throw error;
-      db.exec('BEGIN EXCLUSIVE; COMMIT');
-    }
-  }
-}
-
-function schemaOf(db: DatabaseSync, path: string): number {
-  const schema = userVersion(db) >>> 16;
-  if (schema <= SCHEMA) return schema;
-  const details = { op: 'open', field: 'user_version', value: schema };
-  throw new Fault('unsupported', `${path}: its queue has schema ${schema}, this program knows ${SCHEMA}`, details);
-}
-
-function userVersion(db: DatabaseSync): number {
-  return rowOf<{ user_version: number }>(db.prepare('PRAGMA user_version').get()).user_version;
 }

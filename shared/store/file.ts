@@ -20,7 +20,7 @@ import {
 import { duplicateFile, gone, ifThere, makeFolder, toFault, writeFile } from './file/disk.ts';
 import { keysBelow } from './file/list.ts';
 import { openUploads, PARTS_MAX } from './file/uploads.ts';
-import { describe, FLAVOURS, NO_METADATA } from './memory-flavours.ts';
+import { describe, FLAVOURS, NO_METADATA } from './flavours.ts';
 import { mapBounded } from './parallel.ts';
 import type { ObjectStore, PutOptions, StoreCapabilities, WriteCondition } from './store.ts';
 

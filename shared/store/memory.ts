@@ -5,6 +5,16 @@ import { ABSENT, type ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { BucketClient, StoreEvent } from './bucket-client.ts';
 import {
+  compareNames,
+  type Described,
+  describe,
+  digestOf,
+  FLAVOURS,
+  identifyGeneration,
+  type MemoryFlavour,
+  NO_METADATA,
+} from './flavours.ts';
+import {
   type Content,
   checkContent,
   crc32cOf,
@@ -16,21 +26,11 @@ import {
   readContent,
   toContent,
 } from './memory-content.ts';
-import {
-  compareNames,
-  type Described,
-  describe,
-  digestOf,
-  FLAVOURS,
-  identifyGeneration,
-  type MemoryFlavour,
-  NO_METADATA,
-} from './memory-flavours.ts';
 import { openUploads } from './memory-uploads.ts';
 import type { ObjectPage, ObjectStore, StoreCapabilities, WriteCondition } from './store.ts';
 
 export type { BucketClient, ClientPutOptions, PatchOptions, StoreEvent } from './bucket-client.ts';
-export type { MemoryFlavour } from './memory-flavours.ts';
+export type { MemoryFlavour } from './flavours.ts';
 
 export interface MemoryStoreOptions {
   readonly site: SiteId;

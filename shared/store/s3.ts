@@ -2,7 +2,7 @@
 
 import { Fault, fault } from '../model/fault.ts';
 import type { SiteId } from '../model/site.ts';
-import { NO_METADATA } from './memory-flavours.ts';
+import { NO_METADATA } from './flavours.ts';
 import { type Connection, openConnection, type S3ConnectionOptions } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
 import { openLooks } from './s3/look.ts';

@@ -4,7 +4,7 @@ import { link, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fault } from '../../model/fault.ts';
 import type { ObjectMetadata, ObjectVersion } from '../../model/object.ts';
-import { NO_METADATA } from '../memory-flavours.ts';
+import { NO_METADATA } from '../flavours.ts';
 import type { WriteCondition } from '../store.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, writeFile } from './disk.ts';
 import { foldersOf } from './names.ts';

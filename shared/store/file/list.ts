@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareNames } from '../memory-flavours.ts';
+import { compareNames } from '../flavours.ts';
 import { ifThere } from './disk.ts';
 import { decodeKey, encodeKey, readFolder } from './names.ts';
 

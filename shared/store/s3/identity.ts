@@ -3,7 +3,7 @@
 import { fault, invalid } from '../../model/fault.ts';
 import { MARKER_NAME } from '../../model/metadata.ts';
 import type { ObjectHeaders, ObjectVersion } from '../../model/object.ts';
-import { type Described, describe, digestOf, FLAVOURS, NO_METADATA } from '../memory-flavours.ts';
+import { type Described, describe, digestOf, FLAVOURS, NO_METADATA } from '../flavours.ts';
 
 /** What HeadObject, GetObject and our own writes have in common. */
 export interface S3Description {

@@ -2,7 +2,7 @@
 
 import { combineCrc64nvme, crc64nvme, readCrc64nvme, toCrc64nvmeText } from '../../model/crc.ts';
 import { fault, invalid, isFault } from '../../model/fault.ts';
-import type { Described } from '../memory-flavours.ts';
+import type { Described } from '../flavours.ts';
 import type { PartReceipt, WriteCondition } from '../store.ts';
 import type { Connection } from './client.ts';
 import { nameOf, toFields } from './identity.ts';

@@ -3,7 +3,7 @@
 import { crc32c, crc64nvme, toCrc32cText, toCrc64nvmeText } from '../../model/crc.ts';
 import { type Fault, fault, isFault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
-import type { Described } from '../memory-flavours.ts';
+import type { Described } from '../flavours.ts';
 import type { PutOptions, WriteCondition } from '../store.ts';
 import type { Connection } from './client.ts';
 import { statusOf } from './faults.ts';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, test } from 'vitest';
-import { Fault, fault } from './fault.ts';
-import { toSqliteFault } from './sqlite-fault.ts';
+import { Fault, fault } from '../model/fault.ts';
+import { toSqliteFault } from './fault.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'triplicate-fault-'));
 const file = (name: string) => join(folder, name);

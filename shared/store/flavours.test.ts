@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isFault } from '../model/fault.ts';
 import { ABSENT, type ObjectMetadata, type ObjectVersion } from '../model/object.ts';
+import { compareNames } from './flavours.ts';
 import {
   type MemoryFlavour,
   type MemoryStore,
@@ -8,7 +9,6 @@ import {
   openMemoryStore,
   type StoreEvent,
 } from './memory.ts';
-import { compareNames } from './memory-flavours.ts';
 import type { PutOptions, WriteCondition } from './store.ts';
 
 const ALWAYS: WriteCondition = { kind: 'always' };

@@ -1,6 +1,6 @@
 /** What SQLite's result codes mean to us, for every driver that keeps its data in a SQLite file. */
 
-import { type Fault, type FaultKind, fault, isFault, type Retry } from './fault.ts';
+import { type Fault, type FaultKind, fault, isFault, type Retry } from '../model/fault.ts';
 
 interface Meaning {
   readonly kind: FaultKind;

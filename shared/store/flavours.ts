@@ -1,4 +1,4 @@
-/** What sets S3, GCS and Azure Blob apart as the memory driver plays them: names, limits, identities, notifications. */
+/** What sets S3, GCS and Azure Blob apart, as data: names, limits, identities, notifications. The memory driver plays them by it. */
 
 import { createHash } from 'node:crypto';
 import { fault, invalid } from '../model/fault.ts';
