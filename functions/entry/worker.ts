@@ -13,6 +13,8 @@ const serving = await startServing(opened, { timer: openSystemTimer(), ...(healt
 async function stop(): Promise<void> {
   await serving.stop();
   await opened.close();
+  // Connections that the SDKs are not done with would keep the process for ten seconds more.
+  process.exit();
 }
 
 // A second signal ends the process at once, as usual.
