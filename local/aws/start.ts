@@ -19,6 +19,9 @@ export interface RunningAws {
   stop(): Promise<void>;
 }
 
+/** The most that SQS takes: the driver counts attempts, and says itself when a message is dead. */
+const RECEIVES_MAX = 1000;
+
 export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise<RunningAws> {
   const gateway = await openAwsGateway(cloud, ports.aws);
   const sqs = await startSqs(cloud, { port: gateway });
@@ -27,7 +30,8 @@ export async function startAws(cloud: Cloud, ports: Pick<Ports, 'aws'>): Promise
   const s3 = await startS3(cloud, { port: gateway });
   const { bucket, changes, dead, table } = NAMES;
   const deadQueue = sqs.createQueue(dead);
-  const queue = sqs.createQueue(changes, {});
+  const deadLetters = JSON.stringify({ deadLetterTargetArn: deadQueue.arn, maxReceiveCount: RECEIVES_MAX });
+  const queue = sqs.createQueue(changes, { RedrivePolicy: deadLetters });
   s3.createBucket(bucket, { versioning: true });
   s3.notify(bucket, [{ target: queue.arn, id: changes }]);
   const [accessKeyId = '', secretAccessKey = ''] = [...LOCAL_CREDENTIALS].flat();

@@ -17,7 +17,7 @@ import { pathOf, readQueueUrl } from './names.ts';
 import { isAction, SHAPES } from './shapes.ts';
 
 export interface SqsService extends Service {
-  /** Nothing happens where it already stands with these attributes. */
+  /** One that stands already takes the attributes. */
   createQueue(name: string, attributes?: Attributes): { readonly url: string; readonly arn: string };
   queueUrl(name: string): string;
 }
@@ -103,7 +103,9 @@ export async function startSqs(cloud: Cloud, { port }: SqsOptions): Promise<SqsS
   return {
     ...service,
     createQueue(name, attributes = {}) {
-      const { arn } = sqs.queues.create(name, attributes, {});
+      const present = sqs.queues.find(name);
+      if (present !== undefined) sqs.queues.change(present, attributes);
+      const { arn } = present ?? sqs.queues.create(name, attributes, {});
       return { url: here + pathOf(name), arn };
     },
     queueUrl: (name) => here + pathOf(name),
