@@ -1,4 +1,10 @@
-import { DeleteMessageBatchCommand, type Message, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import {
+  DeleteMessageBatchCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EntryWorld, startEntryWorld } from '../../test/samples/entry-world.ts';
 
@@ -80,6 +86,18 @@ describe('the function deployed to Lambda', () => {
     expect(await world.read('gcp', 'dir/a file+more.txt')).toBe('first');
     expect(await world.read('azure', 'dir/a file+more.txt')).toBe('first');
     expect(await world.read('azure', 'another')).toBe('second');
+  });
+
+  it('sets aside what nobody can read, with the reason', async () => {
+    const { queueUrl: QueueUrl, deadLetterQueueUrl } = world.clouds.config.aws;
+    await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: '{"Records": [{}]}' }));
+    await world.write('aws', 'beside it', 'arrives');
+    expect(await pollUntilCalm()).toEqual([]);
+    expect(await world.read('gcp', 'beside it')).toBe('arrives');
+    const asked = { QueueUrl: deadLetterQueueUrl, MessageAttributeNames: ['All'] };
+    const { Messages = [] } = await sqs.send(new ReceiveMessageCommand(asked));
+    expect(Messages.map(({ Body }) => Body)).toEqual(['{"Records": [{}]}']);
+    expect(Messages[0]?.MessageAttributes?.triplicate?.StringValue).toContain('body.Records[0].eventSource: expected');
   });
 
   it('finds by a pass what no message told', async () => {
