@@ -1,6 +1,7 @@
 /** Every command there is, in the order in which help tells them. */
 
 import type { Command } from './command.ts';
+import { conflictsList, conflictsResolve, conflictsShow } from './commands/conflicts.ts';
 import { cp } from './commands/cp.ts';
 import { demo } from './commands/demo.ts';
 import { diff } from './commands/diff.ts';
@@ -10,4 +11,16 @@ import { resync } from './commands/resync.ts';
 import { status } from './commands/status.ts';
 import { worker } from './commands/worker.ts';
 
-export const COMMANDS: readonly Command[] = [local, worker, status, explain, diff, resync, cp, demo];
+export const COMMANDS: readonly Command[] = [
+  local,
+  worker,
+  status,
+  explain,
+  diff,
+  resync,
+  conflictsList,
+  conflictsShow,
+  conflictsResolve,
+  cp,
+  demo,
+];

@@ -98,6 +98,7 @@ export function events(facts: Facts): readonly Event[] {
 
 const TELLING: Readonly<Record<LogEntry['kind'], (entry: LogEntry, facts: Facts) => string>> = {
   version({ note, site, vid }, { item }) {
+    if (note.startsWith('merge of chosen:')) return `An operator brought an older version back: version ${vid}.`;
     const cause = note.split(' ')[0] ?? '';
     const version = item?.versions[vid ?? ''];
     const size = version?.kind === 'object' ? `, ${bytes(version.sizeBytes)}` : '';
@@ -110,8 +111,8 @@ const TELLING: Readonly<Record<LogEntry['kind'], (entry: LogEntry, facts: Facts)
     const kept = copies[vid ?? ''];
     const copy = kept === undefined ? '' : ` What ${vid} held is kept as ${name(kept)}.`;
     const rule = deletes === undefined ? how : `${how} (${deletes})`;
-    const won = how.startsWith('operator') ? how : `policy ${rule}`;
-    return `${vid} and ${by} knew nothing of each other; ${by} won by ${won}.${near}${copy}`;
+    if (how === 'operator') return `An operator decided: ${by} replaced ${vid}.${copy}`;
+    return `${vid} and ${by} knew nothing of each other; ${by} won by policy ${rule}.${near}${copy}`;
   },
   resolved: ({ note, vid }) => `Triplicate made version ${vid}: ${note}.`,
   unresolved: ({ note }) => `Nobody may decide: ${note}.`,
