@@ -41,6 +41,8 @@ export interface Connection {
 }
 
 const ANSWER_MS = 10_000;
+/** A pull cannot be called off, so none waits for longer than whoever closes would. */
+const WAIT_MS = 1_500;
 const INVALID_ARGUMENT = 3;
 const DEADLINE_EXCEEDED = 4;
 const PERMANENT = 'PERMANENT_FAILURE_INVALID_ACK_ID';
@@ -50,17 +52,12 @@ interface Clients {
   readonly subscriber: v1.SubscriberClient;
 }
 
-/** The SDK's promises can be cancelled, though their types do not say so. */
-interface Cancellable {
-  cancel?(): void;
-}
-
 export function openConnection(options: PubsubConnectionOptions): Connection {
   const call = { timeout: options.answerMs ?? ANSWER_MS, retry: null };
   const topicName = (topic: string) => `projects/${options.projectId}/topics/${topic}`;
   const subscriptionName = (subscription: string) => `projects/${options.projectId}/subscriptions/${subscription}`;
   let opened: Promise<Clients> | null = null;
-  const waiting = new Set<Cancellable>();
+  let closed = false;
 
   async function ask<T>(op: string, key: string, run: (clients: Clients) => Promise<T>): Promise<T> {
     opened ??= openClients(options);
@@ -86,29 +83,32 @@ export function openConnection(options: PubsubConnectionOptions): Connection {
     });
   }
 
+  async function pullOnce(subscription: string, maxMessages: number, waitMs: number): Promise<readonly Incoming[]> {
+    return ask('pull', subscription, async ({ subscriber }) => {
+      const asked = { subscription: subscriptionName(subscription), maxMessages, returnImmediately: waitMs === 0 };
+      try {
+        const [{ receivedMessages }] = await subscriber.pull(asked, waitMs === 0 ? call : { ...call, timeout: waitMs });
+        return (receivedMessages ?? []).map(toIncoming);
+      } catch (error) {
+        // Nothing came while it waited.
+        if (waitMs > 0 && codeOf(error) === DEADLINE_EXCEEDED) return [];
+        throw error;
+      }
+    });
+  }
+
   return {
     publish: (topic, messages) =>
       ask('publish', topic, async ({ publisher }) => {
         const all = messages.map(({ data, attributes }) => ({ data: Buffer.from(data), attributes }));
         await publisher.publish({ topic: topicName(topic), messages: all }, call);
       }),
-    pull: (subscription, maxMessages, waitMs = 0) =>
-      ask('pull', subscription, async ({ subscriber }) => {
-        const asked = { subscription: subscriptionName(subscription), maxMessages, returnImmediately: waitMs === 0 };
-        const how = waitMs === 0 ? call : { ...call, timeout: waitMs };
-        const pulling = subscriber.pull(asked, how);
-        waiting.add(pulling as Cancellable);
-        try {
-          const [{ receivedMessages }] = await pulling;
-          return (receivedMessages ?? []).map(toIncoming);
-        } catch (error) {
-          // Nothing came while it waited.
-          if (waitMs > 0 && codeOf(error) === DEADLINE_EXCEEDED) return [];
-          throw error;
-        } finally {
-          waiting.delete(pulling as Cancellable);
-        }
-      }),
+    async pull(subscription, max, waitMs = 0) {
+      for (let left = waitMs; ; left -= WAIT_MS) {
+        const incoming = await pullOnce(subscription, max, Math.min(left, WAIT_MS));
+        if (incoming.length > 0 || left <= WAIT_MS || closed) return incoming;
+      }
+    },
     acknowledge: (subscription, ackIds) =>
       settle('acknowledge', subscription, ({ subscriber }) =>
         subscriber.acknowledge({ subscription: subscriptionName(subscription), ackIds: [...ackIds] }, call),
@@ -121,8 +121,8 @@ export function openConnection(options: PubsubConnectionOptions): Connection {
         ),
       ),
     async close() {
+      closed = true;
       const clients = await opened?.catch(() => null);
-      for (const pulling of waiting) pulling.cancel?.();
       await Promise.all([clients?.publisher.close(), clients?.subscriber.close()]);
     },
   };
