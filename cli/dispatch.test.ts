@@ -14,6 +14,7 @@ describe('the overview', () => {
     expect(status).toBe(0);
     for (const { name, summary } of COMMANDS)
       expect(lines.some((line) => line.trim().startsWith(name) && line.endsWith(summary))).toBe(true);
+    expect(lines.filter((line) => line.length > 100)).toEqual([]);
     expect((await run(here)).status).toBe(2);
   });
 

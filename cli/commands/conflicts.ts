@@ -22,7 +22,7 @@ interface Listed {
 
 export const conflictsList: Command = {
   name: 'conflicts list',
-  summary: 'keys that nobody may decide about, and copies of versions that lost',
+  summary: 'keys that nobody may decide about, and conflict copies',
   takes: '[PREFIX]',
   about: [
     'Reads every key of the ledger. Conflict copies are objects like any others: look at them, take from them what you',

@@ -12,7 +12,7 @@ const FINE: ReadonlySet<State> = new Set(['settled', 'deleted']);
 
 export const explain: Command = {
   name: 'explain',
-  summary: 'the story of one key: its versions, who won and why, where each copy stands',
+  summary: 'the story of one key: who won and why, where each copy stands',
   takes: 'KEY',
   about: [
     'Reads the ledger, its log and every bucket. Changes nothing.',
