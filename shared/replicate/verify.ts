@@ -82,7 +82,7 @@ async function lookAt(
   const state = item.sites[site];
   try {
     const stands = await store.head(item.key);
-    if (!isKnown(state, stands)) return { finding: { kind: 'changed', site }, spoiled: null };
+    if (!isKnown(item, state, stands)) return { finding: { kind: 'changed', site }, spoiled: null };
     const here = state?.vid === winner.vid || winner.kind === 'tombstone';
     if (stands === null || stands.kind !== 'object' || !here)
       return { finding: { kind: 'sound', site, deep: false }, spoiled: null };
@@ -96,10 +96,11 @@ async function lookAt(
   }
 }
 
-function isKnown(state: SiteState | undefined, stands: ObjectVersion | null): boolean {
+function isKnown(item: KeyItem, state: SiteState | undefined, stands: ObjectVersion | null): boolean {
   if (state === undefined) return stands === null;
-  const absent = stands === null || stands.kind === 'delete-marker';
-  return absent ? isAbsent(state.phys) || stands?.phys === state.phys : stands.phys === state.phys;
+  if (stands !== null) return stands.phys === state.phys;
+  // A delete may have a version of its own there, which `head` does not show.
+  return isAbsent(state.phys) || item.versions[state.vid ?? '']?.kind === 'tombstone';
 }
 
 /** What its service says of it, without reading a byte. */

@@ -30,6 +30,16 @@ describe('a key', () => {
     expect(scene.writes()).toEqual([]);
   });
 
+  it('that is deleted is sound where nothing stands, whatever a bucket keeps of the delete', async () => {
+    const scene = await written();
+    scene.buckets.aws?.clientDelete(KEY);
+    await scene.rest();
+    scene.writes();
+    const verdict = await verifyKey(scene.world, KEY, { deep: true });
+    expect(verdict).toMatchObject({ outcome: 'sound', findings: SITES.map((site) => ({ kind: 'sound', site })) });
+    expect(scene.writes()).toEqual([]);
+  });
+
   it('that is not known, or not decided, is not judged', async () => {
     const scene = await written();
     expect(await verifyKey(scene.world, 'nobody knows it', { deep: false })).toMatchObject({ outcome: 'unknown' });
