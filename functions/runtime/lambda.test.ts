@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fault } from '../../shared/model/fault.ts';
 import type { Delivery } from '../../shared/queue/queue.ts';
 import { openSystemTimer } from '../../shared/world/system.ts';
+import type { Timer } from '../../shared/world/world.ts';
 import { openScene, type Scene } from '../../test/scenario/world.ts';
 import { openSource } from '../replicator.ts';
 import { type BatchAnswer, type LambdaHandlers, openLambda } from './lambda.ts';
@@ -9,10 +10,10 @@ import { type BatchAnswer, type LambdaHandlers, openLambda } from './lambda.ts';
 const timer = openSystemTimer();
 
 /** Handlers over a scene whose queue is the one that Lambda polls. */
-function open(scene: Scene): LambdaHandlers {
+function open(scene: Scene, clock: Timer = timer): LambdaHandlers {
   const { world, queue } = scene;
   const source = openSource('aws', queue, world.topology);
-  return openLambda({ open: async () => ({ world, sources: { changes: source } }), timer });
+  return openLambda({ open: async () => ({ world, sources: { changes: source } }), timer: clock });
 }
 
 /** As S3 tells of it. */
@@ -133,9 +134,24 @@ describe('a Lambda function', () => {
     scene.put('aws', 'stuck', 'does not');
     for (const key of ['stuck', 'quick']) await scene.queue.send(told(key));
     scene.before = ({ op, args }) => (op === 'versions' && args[0] === 'stuck' ? new Promise(() => {}) : undefined);
-    const { batchItemFailures } = await poll(scene, open(scene), 1_200);
-    expect(batchItemFailures).toHaveLength(1);
-    expect(await scene.read('gcp', 'quick')).toBe('arrives');
+    const rings: Array<() => void> = [];
+    const asked: number[] = [];
+    const polled = poll(
+      scene,
+      open(scene, {
+        after(ms, run) {
+          asked.push(ms);
+          rings.push(run);
+          return () => {};
+        },
+      }),
+    );
+    while ((await scene.read('gcp', 'quick')) === null)
+      await new Promise((resolve) => timer.after(1, () => resolve(null)));
+    for (const ring of rings) ring();
+    expect((await polled).batchItemFailures).toHaveLength(1);
+    // Two seconds of the minute are kept for the answer.
+    expect(asked).toEqual([58_000, 58_000]);
   });
 
   it('copies a large object over as many invocations as it takes', async () => {

@@ -24,7 +24,7 @@ export interface EntryWorld {
   stop(): Promise<void>;
 }
 
-const TRIES_MAX = 400;
+const TRIES_MAX = 2_000;
 const TRY_MS = 25;
 const SECRET = Buffer.alloc(16, 'secret');
 
