@@ -1,0 +1,95 @@
+/**
+ * npm run bench -- [suite ...] [--scale short|usual|full] [--seed N] [--objects N] [--rounds N] [--out folder] [--profile]
+ * Without a suite: all of them. The report is bench-results/report.md. --gate: ends with 1 when a ratio misses its bound.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { keepRun } from './history.ts';
+import { rcloneVersion } from './rclone.ts';
+import { isMet, type Run, type SuiteResult } from './result.ts';
+import { SCALES, type Scale } from './scales.ts';
+import { rounded } from './statistics.ts';
+import { SUITES } from './suites.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    scale: { type: 'string', default: 'usual' },
+    seed: { type: 'string', default: '1' },
+    objects: { type: 'string' },
+    rounds: { type: 'string' },
+    out: { type: 'string', default: 'bench-results' },
+    profile: { type: 'boolean', default: false },
+    gate: { type: 'boolean', default: false },
+  },
+});
+
+const chosen = SCALES[values.scale];
+if (chosen === undefined) fail(`--scale ${values.scale}: expected one of ${Object.keys(SCALES).join(', ')}`);
+const names = positionals.length === 0 ? Object.keys(SUITES) : positionals;
+for (const name of names)
+  if (!(name in SUITES)) fail(`there is no suite ${name}: expected any of ${Object.keys(SUITES).join(', ')}`);
+
+const out = resolve(ROOT, values.out);
+const seed = whole('seed', values.seed);
+const scale: Scale = {
+  ...(chosen as Scale),
+  ...(values.objects !== undefined && { objects: whole('objects', values.objects) }),
+  ...(values.rounds !== undefined && { rounds: whole('rounds', values.rounds) }),
+};
+const startedAt = new Date().toISOString();
+const [loadBefore = 0] = loadavg();
+const suites: SuiteResult[] = [];
+for (const name of names) {
+  const say = (line: string) => console.log(line);
+  const profiles = values.profile ? { profiles: join(out, 'profiles') } : {};
+  suites.push(await (SUITES[name] as (typeof SUITES)[string])({ scale, seed, say, ...profiles }));
+  for (const line of suites.at(-1)?.notRun ?? []) console.log(line);
+}
+const run: Run = { startedAt, scale: values.scale, seed, machine: machine(), versions: await versions(), suites };
+console.log(`\n${keepRun(out, run)}`);
+let missed = 0;
+for (const target of suites.flatMap(({ targets }) => targets)) {
+  const met = isMet(target);
+  if (!met && target.isRatio) missed += 1;
+  const found = `${rounded(target.value)} ${target.unit}`;
+  console.log(`${met ? 'met   ' : 'missed'} ${target.what}: ${found}, ${target.kind} ${rounded(target.bound)}`);
+}
+process.exitCode = values.gate && missed > 0 ? 1 : 0;
+
+function machine(): Run['machine'] {
+  return {
+    system: `${process.platform} ${process.arch}`,
+    cores: availableParallelism(),
+    processor: cpus()[0]?.model ?? 'unknown',
+    'memory in GiB': Math.round(totalmem() / 2 ** 30),
+    'load at the start': Number(loadBefore.toFixed(1)),
+  };
+}
+
+async function versions(): Promise<Run['versions']> {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const git = spawnSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT }).stdout?.toString().trim();
+  return {
+    triplicate: git ? `${version} (${git})` : version,
+    node: process.version,
+    rclone: (await rcloneVersion()) ?? 'not installed',
+  };
+}
+
+function whole(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) fail(`--${name} ${text}: expected a whole number`);
+  return value;
+}
+
+function fail(text: string): never {
+  console.error(text);
+  process.exit(2);
+}

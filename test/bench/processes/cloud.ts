@@ -1,0 +1,63 @@
+/** One local cloud in a process of its own, which counts every request it is given. */
+
+import { startAws } from '../../../local/aws/start.ts';
+import { startAzure } from '../../../local/azure/start.ts';
+import { openCloud } from '../../../local/cloud.ts';
+import { ANY_PORTS, type LocalConfig } from '../../../local/config.ts';
+import { type CloudName, type Effect, type Faults, openFaults } from '../../../local/faults.ts';
+import { startGoogle } from '../../../local/google/start.ts';
+import { serveParent } from '../serve.ts';
+
+export interface CloudStart {
+  readonly name: CloudName;
+  readonly seed: number;
+  /** Left out: in memory. */
+  readonly folder?: string;
+}
+
+/** By service and operation, such as `s3 PutObject`. */
+export type Counts = Record<string, number>;
+
+const STARTS = { aws: startAws, gcp: startGoogle, azure: startAzure } as const;
+
+let counts: Counts = {};
+let faults: Faults | null = null;
+let stop = async () => {};
+
+serveParent(
+  {
+    async start({ name, seed, folder }: CloudStart): Promise<LocalConfig[CloudName]> {
+      const inner = openFaults(seed);
+      faults = inner;
+      const counting: Faults = {
+        ...inner,
+        meet(call) {
+          const kind = `${call.service} ${call.operation}`;
+          counts[kind] = (counts[kind] ?? 0) + 1;
+          return inner.meet(call);
+        },
+      };
+      const cloud = openCloud({
+        name,
+        faults: counting,
+        report: (line) => console.error(line),
+        ...(folder && { folder }),
+      });
+      const running = await STARTS[name](cloud, ANY_PORTS);
+      stop = async () => {
+        await running.stop();
+        await cloud.close();
+      };
+      return running.config;
+    },
+    /** Since it was last asked. */
+    takeCounts(): Counts {
+      const taken = counts;
+      counts = {};
+      return taken;
+    },
+    addFault: (effect: Effect) => faults?.add({ effect }).id,
+    clearFaults: () => faults?.clear(),
+  },
+  () => stop(),
+);

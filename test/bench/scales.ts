@@ -1,0 +1,75 @@
+/** How much of everything, as data: a scale is a column, and every number can be given on the command line as well. */
+
+export interface Scale {
+  /** Of the suite `small`. */
+  readonly objects: number;
+  /** Of everything that is held against a peer: each is measured so often, one after the other in turn. */
+  readonly rounds: number;
+  readonly largeBytes: number;
+  /** Of the suite `delay`. */
+  readonly changes: number;
+  readonly changesPerSecond: number;
+  /** Of the suite `keys`: so many stand in every bucket and the ledger already. */
+  readonly keys: readonly number[];
+  readonly differences: readonly number[];
+  /** Of the suite `links`: there and back, added to every link. */
+  readonly linkMs: readonly number[];
+  readonly outageSeconds: number;
+  /** Of the suite `micro`. */
+  readonly ledgerCalls: number;
+  readonly simulatedRuns: number;
+}
+
+const MI = 1024 * 1024;
+
+export const SCALES: Readonly<Record<string, Scale>> = {
+  /** For a build: says whether it still works, and whether a ratio is far off. */
+  short: {
+    objects: 200,
+    rounds: 1,
+    largeBytes: 32 * MI,
+    changes: 300,
+    changesPerSecond: 50,
+    keys: [100, 1_000],
+    differences: [0, 10],
+    linkMs: [2, 30],
+    outageSeconds: 2,
+    ledgerCalls: 300,
+    simulatedRuns: 50,
+  },
+  usual: {
+    objects: 2_000,
+    rounds: 5,
+    largeBytes: 256 * MI,
+    changes: 3_000,
+    changesPerSecond: 100,
+    keys: [1_000, 10_000],
+    differences: [0, 10, 1_000],
+    linkMs: [2, 30, 80, 200],
+    outageSeconds: 10,
+    ledgerCalls: 3_000,
+    simulatedRuns: 500,
+  },
+  full: {
+    objects: 10_000,
+    rounds: 5,
+    largeBytes: 1024 * MI,
+    changes: 12_000,
+    changesPerSecond: 100,
+    keys: [1_000, 10_000, 100_000],
+    differences: [0, 10, 1_000],
+    linkMs: [2, 30, 80, 200],
+    outageSeconds: 30,
+    ledgerCalls: 20_000,
+    simulatedRuns: 5_000,
+  },
+};
+
+/** How the peers are run. Tried on two cores: more at once made each of them slower. */
+export const PEERS = {
+  rclone: ['--transfers', '32', '--checkers', '32', '--fast-list', '--retries', '1'],
+  loopAtOnce: 32,
+} as const;
+
+/** How many writes the user has under way. */
+export const WRITES_AT_ONCE = 32;

@@ -1,0 +1,23 @@
+/** Which suites there are, and what each is given. */
+
+import type { SuiteResult } from './result.ts';
+import type { Scale } from './scales.ts';
+import { cost } from './suites/cost.ts';
+import { delay } from './suites/delay.ts';
+import { keys } from './suites/keys.ts';
+import { large } from './suites/large.ts';
+import { links } from './suites/links.ts';
+import { micro } from './suites/micro.ts';
+import { small } from './suites/small.ts';
+
+export interface Context {
+  readonly scale: Scale;
+  readonly seed: number;
+  readonly say: (line: string) => void;
+  /** A folder for CPU profiles of Triplicate's process; left out: none are made. */
+  readonly profiles?: string;
+}
+
+export type Suite = (context: Context) => Promise<SuiteResult>;
+
+export const SUITES: Readonly<Record<string, Suite>> = { small, large, delay, cost, keys, links, micro };

@@ -1,0 +1,233 @@
+/** Small objects from S3 to Google and Azure: Triplicate, rclone and a loop over the SDKs, one after the other in turn. */
+
+import { openChild } from '../child.ts';
+import type { Counts } from '../processes/cloud.ts';
+import { rcloneCopy, rcloneVersion } from '../rclone.ts';
+import type { Figure, SuiteResult } from '../result.ts';
+import { said } from '../said.ts';
+import type { Sample } from '../samples.ts';
+import { PEERS, WRITES_AT_ONCE } from '../scales.ts';
+import { nowMs } from '../serve.ts';
+import { median } from '../statistics.ts';
+import type { Context } from '../suites.ts';
+import { type BenchWorld, openBenchWorld } from '../world.ts';
+
+interface Measured {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly cloudSeconds: number;
+  readonly peakRssBytes: number | null;
+  readonly counts: Counts;
+  /** Until it had nothing left to do; of a command the same. */
+  readonly quietSeconds: number;
+}
+
+type Contender = (
+  world: BenchWorld,
+  sample: Sample,
+  context: Context,
+) => Promise<Omit<Measured, 'cloudSeconds' | 'counts'>>;
+
+const SIZE_BYTES = 4 * 1024;
+const TARGETS = ['gcp', 'azure'] as const;
+
+const CONTENDERS: Readonly<Record<string, Contender>> = {
+  triplicate,
+  rclone: (world, { prefix }) => byRclone(world, prefix, PEERS.rclone),
+  'rclone --checksum': (world, { prefix }) => byRclone(world, prefix, [...PEERS.rclone, '--checksum']),
+  'SDK loop': loop,
+};
+
+export async function small(context: Context): Promise<SuiteResult> {
+  const { scale, seed, say } = context;
+  const rclone = await rcloneVersion();
+  const names = Object.keys(CONTENDERS).filter((name) => rclone !== null || !name.startsWith('rclone'));
+  const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
+  for (let round = 0; round < scale.rounds; round++) {
+    // Whoever comes first in one round comes last in the next.
+    for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
+      const one = await measure(name, { ...context, seed: seed + round });
+      measured.get(name)?.push(one);
+      say(`small, round ${round + 1}: ${name}: ${(scale.objects / one.seconds).toFixed(0)} objects/s`);
+    }
+  }
+  return toResult(context, measured, rclone);
+}
+
+async function measure(name: string, context: Context): Promise<Measured> {
+  const { scale, seed } = context;
+  const sample: Sample = { prefix: 'small', seed, objects: scale.objects, sizeBytes: SIZE_BYTES };
+  const world = await openBenchWorld({ seed });
+  try {
+    await world.write({ ...sample, atOnce: WRITES_AT_ONCE });
+    await world.takeCounts();
+    const before = await world.cloudSeconds();
+    const told = await (CONTENDERS[name] as Contender)(world, sample, context);
+    const cloudSeconds = (await world.cloudSeconds()) - before;
+    const counts = await world.takeCounts();
+    await world.verify(sample);
+    return { ...told, cloudSeconds, counts };
+  } finally {
+    await world.close();
+  }
+}
+
+/** The clock starts when the worker, open and idle, may take its first message; it has a change of each object to take. */
+async function triplicate(world: BenchWorld, { objects }: Sample, { profiles }: Context) {
+  const worker = await world.openWorker(profiles === undefined ? {} : { profiles });
+  await world.takeCounts();
+  const before = await worker.usage();
+  const startedAt = nowMs();
+  await worker.go();
+  const { lastReplicaAt } = await worker.replicated(TARGETS, objects);
+  const { lastAt } = await worker.quiet();
+  const { cpuSeconds, peakRssBytes } = await worker.usage();
+  return {
+    seconds: (lastReplicaAt - startedAt) / 1000,
+    quietSeconds: (lastAt - startedAt) / 1000,
+    cpuSeconds: cpuSeconds - before.cpuSeconds,
+    peakRssBytes,
+  };
+}
+
+async function byRclone(world: BenchWorld, prefix: string, settings: readonly string[]) {
+  const run = await rcloneCopy(world.config, prefix, TARGETS, settings);
+  return { ...run, quietSeconds: run.seconds };
+}
+
+async function loop(world: BenchWorld, { prefix, objects }: Sample) {
+  const child = openChild('loop');
+  try {
+    const before = await child.usage();
+    const startedAt = nowMs();
+    const copied = await child.ask<number>('copy', world.config, prefix, PEERS.loopAtOnce);
+    if (copied !== objects) throw new Error(`the loop copied ${copied} of ${objects} objects`);
+    const seconds = (nowMs() - startedAt) / 1000;
+    const { cpuSeconds, peakRssBytes } = await child.usage();
+    return { seconds, quietSeconds: seconds, cpuSeconds: cpuSeconds - before.cpuSeconds, peakRssBytes };
+  } finally {
+    await child.stop();
+  }
+}
+
+function toResult(
+  { scale }: Context,
+  measured: ReadonlyMap<string, readonly Measured[]>,
+  rclone: string | null,
+): SuiteResult {
+  const { objects, rounds } = scale;
+  const all = [...measured].map(([name, runs]) => {
+    const rates = runs.map(({ seconds }) => objects / seconds);
+    const of = (pick: (one: Measured) => number) => median(runs.map(pick));
+    return {
+      name,
+      id: name.replaceAll(/[^\w]+/g, '-').toLowerCase(),
+      rates,
+      rate: median(rates),
+      quietRate: objects / of(({ quietSeconds }) => quietSeconds),
+      cpu: of(({ cpuSeconds }) => cpuSeconds) / (objects / 1000),
+      clouds: of(({ cloudSeconds }) => cloudSeconds) / (objects / 1000),
+      rss: of(({ peakRssBytes }) => peakRssBytes ?? Number.NaN) / 2 ** 20,
+      counts: runs[0]?.counts ?? {},
+    };
+  });
+  const figures = all.flatMap(({ id, rates, rate, cpu, rss }): Figure[] => [
+    { name: `small.${id}.objects-per-second`, value: rate, unit: 'objects/s', better: 'more', of: rates },
+    { name: `small.${id}.cpu-per-1000`, value: cpu, unit: 'CPU s', better: 'less' },
+    { name: `small.${id}.peak-rss`, value: rss, unit: 'MiB', better: 'less' },
+  ]);
+  const own = all.find(({ name }) => name === 'triplicate');
+  const peers = all.filter(({ name }) => name !== 'triplicate');
+  // Pairs of one round, so that what else the machine does strikes both.
+  const ratios = peers.map(({ name, id, rates }) => {
+    const pairs = rates.map((rate, round) => (own?.rates[round] ?? Number.NaN) / rate);
+    return { name, id, pairs, ratio: median(pairs) };
+  });
+  const kinds = [...new Set(all.flatMap(({ counts }) => Object.keys(counts)))].sort();
+  return {
+    name: 'small',
+    title: `${objects.toLocaleString('en')} objects of 4 KiB from S3 to Google Cloud and Azure`,
+    how: [
+      said(
+        'The objects stand in S3 before the clock starts. Triplicate has one notification of',
+        'each waiting in its queue; its worker process is open and idle. rclone and the loop',
+        'begin with a listing.',
+      ),
+      said(
+        `rclone runs once per target, both at the same time, with ${PEERS.rclone.join(' ')};`,
+        `the loop has ${PEERS.loopAtOnce} objects under way and reads each once for both targets.`,
+      ),
+      said(
+        'Triplicate keeps its ledger in SQLite, synced to disk at every write, and hears of',
+        'its own writes, which is part of its work; the clock stops when the last replica is',
+        'acknowledged with the checksum of the source. "Until quiet" is when it has also worked',
+        'off what it heard of its own writes.',
+      ),
+      said(
+        'Afterwards sizes and MD5 of all objects at both targets are compared with what was',
+        `written. ${rounds} rounds; medians; a ratio is the median of the ratios of each round.`,
+        'Every process of the clouds keeps its state in memory.',
+      ),
+    ],
+    figures: [
+      ...figures,
+      ...ratios.map(
+        ({ id, ratio, pairs }): Figure => ({
+          name: `small.ratio.${id}`,
+          value: ratio,
+          unit: 'x',
+          better: 'more',
+          of: pairs,
+        }),
+      ),
+    ],
+    tables: [
+      {
+        title: 'Speed and what it takes',
+        columns: [
+          '',
+          'objects/s',
+          'until quiet',
+          'CPU s per 1,000',
+          'CPU s of the clouds per 1,000',
+          'peak RSS, MiB',
+          'Triplicate is faster by',
+        ],
+        rows: all.map(({ name, rate, quietRate, cpu, clouds, rss }) => [
+          name,
+          rate,
+          quietRate,
+          cpu,
+          clouds,
+          rss,
+          ratios.find((it) => it.name === name)?.ratio ?? null,
+        ]),
+      },
+      {
+        title: 'Requests per object, by kind',
+        columns: ['request', ...all.map(({ name }) => name)],
+        rows: kinds.map((kind) => [kind, ...all.map(({ counts }) => (counts[kind] ?? 0) / objects)]),
+      },
+    ],
+    charts: [
+      {
+        kind: 'bars',
+        name: 'small-objects-per-second',
+        title: 'Objects of 4 KiB, S3 to Google Cloud and Azure',
+        unit: 'objects/s',
+        bars: all.map(({ name, rate }) => ({ label: name, value: rate })),
+      },
+    ],
+    targets: ratios
+      .filter(({ name }) => name === 'rclone')
+      .map(({ ratio }) => ({
+        what: 'objects per second over those of rclone',
+        value: ratio,
+        kind: 'at least',
+        bound: 1.5,
+        unit: 'x',
+        isRatio: true,
+      })),
+    notRun: rclone === null ? ['not run: rclone, needs rclone (apt-get install rclone)'] : [],
+  };
+}
