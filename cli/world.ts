@@ -40,6 +40,10 @@ export async function withWorld(
     throw isFault(error, 'unreachable') && configured.isLocal ? gone(configured.where, error) : error;
   }
   try {
+    const [first, ...others] = down.values();
+    const isGone =
+      configured.isLocal && others.length > 0 && [...down.values()].every((it) => isFault(it, 'unreachable'));
+    if (first !== undefined && isGone) throw gone(configured.where, first);
     return await run({ ...opened, ...configured, down });
   } finally {
     await opened.close();

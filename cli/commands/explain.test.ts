@@ -65,6 +65,19 @@ describe('triplicate explain', () => {
     ]);
   });
 
+  it('does not claim to have seen what a site that is down holds', async () => {
+    world.clouds.faults.add({ scope: { cloud: 'azure', service: 'blob' }, effect: { kind: 'outage' } });
+    try {
+      const { status, stdout } = await world.run('explain', 'plan.txt');
+      expect(status).toBe(1);
+      const text = stdout.replace(/\s+/g, ' ');
+      expect(text).toContain('but azure does not answer, so that cannot be seen now.');
+      expect(text).toContain('aws in step');
+    } finally {
+      world.clouds.faults.clear();
+    }
+  });
+
   it('says so of a key that nobody knows, and of one that is none of ours', async () => {
     expect(await world.run('explain', 'nobody')).toMatchObject({ status: 1, stderr: '' });
     expect(await told('nobody')).toContain('Nobody knows of it');

@@ -1,4 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../../test/samples/cli.ts';
 import { type CliWorld, startCliWorld } from '../../test/samples/cli-world.ts';
 
 let world: CliWorld;
@@ -47,17 +50,39 @@ describe('triplicate diff and resync', () => {
   });
 
   it('deletes nothing that was not confirmed when very much is missing', async () => {
-    const keys = Array.from({ length: 101 }, (_, i) => `many/${i}`);
-    await Promise.all(keys.map((key) => world.put('gcp', key, 'x')));
-    await world.run('resync');
-    await Promise.all(keys.map((key) => world.remove('gcp', key)));
-    const stopped = await world.run('resync');
+    const { gcp, azure } = world.clouds.config;
+    const env = {
+      TRIPLICATE_LEDGER: `sqlite:${join(world.folder, 'capped.sqlite')}`,
+      TRIPLICATE_MAC_KEYS: `k:${Buffer.alloc(16, 'k').toString('base64')}`,
+      TRIPLICATE_ENDPOINT_GCS: gcp.storageEndpoint,
+      TRIPLICATE_STORAGE_DEVSTOREACCOUNT1: azure.connectionString,
+    };
+    const sites = [
+      `{ id: gcp, cloud: gcp, region: local, bucket: ${gcp.bucket} }`,
+      `{ id: azure, cloud: azure, region: local, bucket: devstoreaccount1/${azure.container} }`,
+    ];
+    const limits = 'limits: { deletionCap: 2, deletionShare: 0 }';
+    writeFileSync(
+      join(world.folder, 'capped.yaml'),
+      `namespace: local-world\nsites: [${sites}]\nroutes: [{ prefix: "many/", sites: [gcp, azure] }]\n${limits}\n`,
+    );
+    const capped = (...args: readonly string[]) =>
+      run({ folder: world.folder, env }, 'resync', ...args, '--config', 'capped.yaml');
+    const keys = ['many/1', 'many/2', 'many/3'];
+    for (const key of keys) await world.put('gcp', key, 'x');
+    expect(await capped('many/')).toMatchObject({ status: 0 });
+    for (const key of keys) await world.remove('gcp', key);
+    const stopped = await capped('many/');
     expect(stopped.status).toBe(1);
-    expect(stopped.stdout).toMatch(/^Stopped: 101 of 103 keys have vanished .*--confirm-deletions says so\.$/);
-    expect(await world.json('resync')).toMatchObject({ kind: 'stopped', vanished: 101, cap: 100 });
-    expect(await world.read('aws', 'many/7')).toBe('x');
-    expect((await world.run('resync', '--confirm-deletions')).status).toBe(0);
-    expect(await world.read('aws', 'many/7')).toBeNull();
+    expect(stopped.stdout).toMatch(/^Stopped: 3 of 3 keys have vanished .*--confirm-deletions says so\.$/);
+    expect(JSON.parse((await capped('many/', '--json')).stdout)).toMatchObject({
+      kind: 'stopped',
+      vanished: 3,
+      cap: 2,
+    });
+    expect(await world.read('azure', 'many/2')).toBe('x');
+    expect(await capped('many/', '--confirm-deletions')).toMatchObject({ status: 0 });
+    expect(await world.read('azure', 'many/2')).toBeNull();
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../../test/samples/cli.ts';
@@ -108,6 +108,16 @@ routes:
     );
     expect(status).toBe(2);
     expect(stderr).toMatch(/^broken\.yaml:\d+:\d+: sites\[1\]\.cloud: expected one of aws, gcp, azure, got "gpc"/);
+  });
+
+  it('that tells of a local world which is gone says so, and how to begin again', async () => {
+    const gone = JSON.parse(readFileSync(join(world.folder, '.triplicate', 'local.json'), 'utf8'));
+    gone.aws.endpoint = 'http://127.0.0.1:9';
+    gone.azure.connectionString = gone.azure.connectionString.replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:9');
+    writeFileSync(join(world.folder, 'gone.json'), JSON.stringify(gone));
+    const { status, stderr } = await world.run('status', '--config', 'gone.json');
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^gone\.json tells of a local world that does not answer: /);
   });
 
   it('is asked for where there is none', async () => {

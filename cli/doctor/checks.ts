@@ -51,6 +51,7 @@ export async function checkSite(opened: Opened, site: Site, asking: Asking): Pro
   for (const check of [checkSentinel, checkWrite, checkKeys]) {
     const asked = await ask(() => check(world, site, store, asking));
     checks.push(...(asked.ok ? asked.value : [problemOf(asked.fault, site.id)]));
+    if (!asked.ok && asked.fault.kind === 'unreachable') break;
   }
   return checks;
 }
@@ -275,7 +276,7 @@ async function checkNotifications(
 
 function problemOf(fault: Fault, site: SiteId | null): Check {
   const { op } = fault.details;
-  const what = op === undefined ? '' : `${op}: `;
+  const what = op === undefined || fault.message.includes(op) ? '' : `${op}: `;
   return { what: 'site', site, state: 'problem', text: what + fault.message, advice: ADVICE[fault.kind] ?? '' };
 }
 

@@ -7,7 +7,15 @@ import type { ConflictPolicy, Route } from '../../shared/model/topology.ts';
 import { ago, all, bytes, count, moment, name } from '../words.ts';
 import type { Facts, SiteFacts } from './facts.ts';
 
-export type State = 'settled' | 'deleted' | 'under-way' | 'unresolved' | 'unknown' | 'not-routed' | 'disagrees';
+export type State =
+  | 'not-seen'
+  | 'settled'
+  | 'deleted'
+  | 'under-way'
+  | 'unresolved'
+  | 'unknown'
+  | 'not-routed'
+  | 'disagrees';
 
 /** In one word; everything but the first two deserves a second look. */
 export function stateOf(facts: Facts): State {
@@ -17,6 +25,7 @@ export function stateOf(facts: Facts): State {
   if (item.unresolved !== null) return 'unresolved';
   if (item.due !== null || item.frontier.length !== 1) return 'under-way';
   if (sites.some((it) => !agrees(facts, it))) return 'disagrees';
+  if (sites.some(({ stands }) => stands.kind === 'unknown')) return 'not-seen';
   return winnerOf(item)?.kind === 'tombstone' ? 'deleted' : 'settled';
 }
 
@@ -25,6 +34,13 @@ export function headline(facts: Facts): string {
 }
 
 const HEADLINES: Readonly<Record<State, (facts: Facts) => string>> = {
+  'not-seen'(facts) {
+    const winner = winnerOf(facts.item);
+    const what = winner?.kind === 'tombstone' ? 'deleted everywhere' : `settled, with ${describe(winner)} everywhere`;
+    const silent = facts.sites.flatMap(({ site, stands }) => (stands.kind === 'unknown' ? [site.id] : []));
+    const answer = silent.length === 1 ? 'does not answer' : 'do not answer';
+    return `The ledger says that it is ${what}; but ${all(silent)} ${answer}, so that cannot be seen now.`;
+  },
   settled: ({ item, route }) => `It is settled: ${describe(winnerOf(item))} stands at ${all(route?.sites ?? [])}.`,
   deleted({ item, route }) {
     const vid = winnerOf(item)?.vid;

@@ -3,18 +3,21 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { vi } from 'vitest';
 import { ANY_PORTS } from '../../local/config.ts';
-import { type RunningReplication, startReplication, toLocalSettings } from '../../local/replication.ts';
+import { startReplication, toLocalSettings } from '../../local/replication.ts';
 import { type LocalWorld, startLocalWorld } from '../../local/world.ts';
 import type { SiteId } from '../../shared/model/site.ts';
+import { plantSentinel } from '../../shared/replicate/sentinel.ts';
 import type { ObjectStore } from '../../shared/store/store.ts';
-import type { World } from '../../shared/world/world.ts';
+import { openWorld } from '../../shared/world/open.ts';
 import { type Ran, run } from './cli.ts';
 
 export interface CliWorld {
   readonly folder: string;
   readonly clouds: LocalWorld;
-  readonly world: World;
+  /** What a client sees of the buckets. */
+  readonly stores: Readonly<Record<SiteId, ObjectStore>>;
   run(...args: readonly string[]): Promise<Ran>;
   json<T>(...args: readonly string[]): Promise<T>;
   /** A client's write, as any other program would make it. */
@@ -28,6 +31,9 @@ export interface CliWorld {
   stop(): Promise<void>;
 }
 
+// Three clouds start in a second or two; on a machine that has much else to do it takes its time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
 const TRIES_MAX = 400;
 const TRY_MS = 25;
 
@@ -38,27 +44,27 @@ export async function startCliWorld(options: { readonly replicates?: boolean } =
   mkdirSync(state);
   const clouds = await startLocalWorld({ ports: ANY_PORTS });
   const ledger = { kind: 'sqlite', folder: state } as const;
-  let running: RunningReplication | null = await startReplication(clouds.config, ledger, () => {});
-  const { world } = running;
-  if (!replicates) await pause();
-  const config = { ...clouds.config, ledger: toLocalSettings(clouds.config, ledger).ledger };
+  const settings = toLocalSettings(clouds.config, ledger);
+  let running: { stop(): Promise<void> } = await (replicates
+    ? startReplication(clouds.config, ledger, () => {})
+    : joinOnly(settings));
+  const config = { ...clouds.config, ledger: settings.ledger };
   writeFileSync(join(state, 'local.json'), JSON.stringify(config));
   const { openStore } = await import('../../shared/store/open.ts');
   const { openSystemClock, openSystemRandom, openSystemTimer } = await import('../../shared/world/system.ts');
   const how = { clock: openSystemClock(), random: openSystemRandom(), timer: openSystemTimer() };
-  const settings = toLocalSettings(clouds.config, ledger);
   const opened = await Promise.all(settings.topology.sites.map((site) => openStore(site, settings.access, how)));
   const stores: Record<SiteId, ObjectStore> = Object.fromEntries(opened.map(({ store }) => [store.site, store]));
 
   async function pause(): Promise<void> {
-    await running?.stop();
-    running = null;
+    await running.stop();
+    running = { stop: async () => {} };
   }
 
   const it: CliWorld = {
     folder,
     clouds,
-    world,
+    stores,
     run: (...args) => run({ folder }, ...args),
     json: async (...args) => JSON.parse((await run({ folder }, ...args, '--json')).stdout),
     async put(site, key, text) {
@@ -93,4 +99,11 @@ export async function startCliWorld(options: { readonly replicates?: boolean } =
     },
   };
   return it;
+}
+
+/** The buckets belong together, and nobody replicates between them. */
+async function joinOnly(settings: ReturnType<typeof toLocalSettings>): Promise<{ stop(): Promise<void> }> {
+  const { world, close } = await openWorld({ ...settings, queues: {}, report: () => {} });
+  for (const { id } of world.topology.sites) await plantSentinel(world, id);
+  return { stop: close };
 }
