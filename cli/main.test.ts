@@ -2,7 +2,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const program = join(import.meta.dirname, 'triplicate.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'triplicate-main-'));
@@ -61,8 +63,8 @@ describe('the program', () => {
     expect(said).toContain('Stopping.');
     expect(code).toBe(0);
     expect(existsSync(join(folder, '.triplicate', 'local.json'))).toBe(false);
-    // The longest wait of a receive is ten seconds, and nothing may wait for that.
-    expect(tookMs).toBeLessThan(8_000);
+    // A receive that still waits would go on for ten seconds, and nothing may wait for that.
+    expect(tookMs).toBeLessThan(9_000);
   });
 
   it('refuses local options in a sentence', () => {
