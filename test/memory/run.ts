@@ -1,10 +1,12 @@
-/** What a client needs to stream an object to Azure or Google and back: `node test/memory/run.ts gcs 1024` (MiB). */
+/** What a client needs to stream an object to a store and back: `node test/memory/run.ts gcs 1024` (MiB). */
 
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { REGION } from '../../local/aws/account.ts';
+import { startS3 } from '../../local/aws/s3/s3.ts';
 import { startBlob } from '../../local/azure/blob/blob.ts';
 import { openCloud } from '../../local/cloud.ts';
 import { startGcs } from '../../local/google/gcs/gcs.ts';
@@ -30,6 +32,25 @@ const SERVICES: Readonly<Record<string, (folder: string) => Promise<Started>>> =
     await blob.createContainer('box');
     const options = { site: 'z', container: 'box', connectionString: blob.connectionString };
     return { options, stop: () => blob.stop().then(cloud.close) };
+  },
+  async file(folder) {
+    return { options: { site: 'f', directory: join(folder, 'files') }, stop: async () => {} };
+  },
+  async s3(folder) {
+    const cloud = openCloud({ name: 'aws', folder });
+    const s3 = await startS3(cloud, { port: 0 });
+    s3.createBucket('box', { versioning: true });
+    return {
+      options: {
+        site: 's',
+        bucket: 'box',
+        region: REGION,
+        endpoint: `http://127.0.0.1:${s3.port}`,
+        forcePathStyle: true,
+        credentials: { accessKeyId: 'local', secretAccessKey: 'local-secret' },
+      },
+      stop: () => s3.stop().then(cloud.close),
+    };
   },
   async gcs(folder) {
     const cloud = openCloud({ name: 'gcp', folder });
