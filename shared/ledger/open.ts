@@ -11,7 +11,10 @@ export interface LedgerAccess {
   readonly firestore?: Pick<FirestoreLedgerOptions, 'apiEndpoint'>;
 }
 
-type Opener = (place: string, access: LedgerAccess) => Promise<Ledger>;
+/** As SqliteLedgerOptions.soon. */
+export type Soon = (run: () => void) => void;
+
+type Opener = (place: string, access: LedgerAccess, soon?: Soon) => Promise<Ledger>;
 
 const EXPECTED = 'memory:, sqlite:FILE, dynamodb:REGION/TABLE or firestore:PROJECT[/DATABASE]';
 
@@ -20,10 +23,10 @@ const OPENERS: Readonly<Record<string, Opener>> = {
     const { openMemoryLedger } = await import('./memory.ts');
     return openMemoryLedger();
   },
-  async sqlite(file) {
+  async sqlite(file, _access, soon) {
     if (file === '') throw invalid('ledger', 'sqlite:', EXPECTED);
     const { openSqliteLedger } = await import('./sqlite.ts');
-    return openSqliteLedger(file);
+    return openSqliteLedger(file, soon === undefined ? {} : { soon });
   },
   async dynamodb(place, { aws = {} }) {
     const [, region, table] = /^([a-z0-9-]+)\/([A-Za-z0-9_.-]{3,255})$/.exec(place) ?? [];
@@ -39,9 +42,9 @@ const OPENERS: Readonly<Record<string, Opener>> = {
   },
 };
 
-export async function openLedger(address: string, access: LedgerAccess = {}): Promise<Ledger> {
+export async function openLedger(address: string, access: LedgerAccess = {}, soon?: Soon): Promise<Ledger> {
   const at = address.indexOf(':');
   const open = at < 0 ? undefined : OPENERS[address.slice(0, at)];
   if (open === undefined) throw invalid('ledger', address, EXPECTED);
-  return open(address.slice(at + 1), access);
+  return open(address.slice(at + 1), access, soon);
 }

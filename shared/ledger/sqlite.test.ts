@@ -13,7 +13,7 @@ import type { OpenerData } from '../../test/crash/opener.ts';
 import { type FaultKind, isFault, type Retry } from '../model/fault.ts';
 import { openSqliteQueue } from '../queue/sqlite.ts';
 import type { Ledger } from './ledger.ts';
-import { openSqliteLedger } from './sqlite.ts';
+import { openSqliteLedger, type SqliteLedgerOptions } from './sqlite.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'triplicate-ledger-'));
 /** A race takes about a second; a busy machine may need more. */
@@ -28,8 +28,8 @@ function newFile(): string {
   return join(folder, `${++files}.db`);
 }
 
-function open(file: string): Ledger {
-  const ledger = openSqliteLedger(file);
+function open(file: string, options: SqliteLedgerOptions = {}): Ledger {
+  const ledger = openSqliteLedger(file, options);
   fileOf.set(ledger, file);
   return ledger;
 }
@@ -54,14 +54,67 @@ async function faultOf(call: () => unknown): Promise<readonly [FaultKind, Retry]
   throw new Error('it was answered');
 }
 
+/** With commits that are shared, as programs open it; the tests below do without. */
 ledgerConformance({
   name: 'sqlite',
-  open: async () => open(newFile()),
-  reopen: async (ledger) => open(fileOf.get(ledger)!),
+  open: async () => open(newFile(), { soon: setImmediate }),
+  reopen: async (ledger) => open(fileOf.get(ledger)!, { soon: setImmediate }),
   plantRow: async (ledger, key, text) =>
     tamper(fileOf.get(ledger)!, (db) =>
       db.prepare('INSERT INTO ledger_items (key, rev, due, item) VALUES (?, 1, NULL, ?)').run(key, text),
     ),
+});
+
+describe('a shared commit', () => {
+  const BROKEN = `CREATE TRIGGER broken AFTER INSERT ON ledger_items WHEN new.key = 'bad'
+    BEGIN SELECT RAISE(FAIL, 'broken'); END`;
+
+  test('holds what was asked for in one turn; each is answered for itself, and one that fails undoes itself alone', async () => {
+    const file = newFile();
+    const commits: (() => void)[] = [];
+    const ledger = openSqliteLedger(file, { soon: (run) => void commits.push(run) });
+    tamper(file, (db) => db.exec(BROKEN));
+    const create = (key: string, epoch = 1) => ledger.compareAndSet(item(key), { rev: 0, epoch });
+    const asked = Promise.allSettled([create('a'), create('bad'), create('a'), create('b', 2), create('c')]);
+    expect(await ledger.listKeys({ limit: 9 })).toEqual([]);
+    expect(commits).toHaveLength(1);
+    commits[0]!();
+    const [a, bad, again, fenced, c] = await asked;
+    expect([a, again, fenced, c].map((it) => it?.status === 'fulfilled' && it.value)).toEqual([
+      'done',
+      'lost',
+      'fenced',
+      'done',
+    ]);
+    expect(bad).toMatchObject({ status: 'rejected', reason: { kind: 'internal' } });
+    expect(await ledger.listKeys({ limit: 9 })).toEqual(['a', 'c']);
+    await ledger.close();
+  });
+
+  test('that cannot happen fails for all that share it, and the next one happens', async () => {
+    const file = newFile();
+    const ledger = openSqliteLedger(file, { soon: setImmediate, busyTimeoutMs: 10 });
+    const both = () => ['a', 'b'].map((key) => ledger.compareAndSet(item(key), { rev: 0, epoch: 1 }));
+    const holder = new DatabaseSync(file);
+    holder.exec('BEGIN IMMEDIATE');
+    for (const one of await Promise.allSettled(both()))
+      expect(one).toMatchObject({ status: 'rejected', reason: { kind: 'unavailable', retry: 'later' } });
+    holder.exec('ROLLBACK');
+    holder.close();
+    expect(await Promise.all(both())).toEqual(['done', 'done']);
+    await ledger.close();
+  });
+
+  test('is not forgotten when the ledger is closed', async () => {
+    const file = newFile();
+    const ledger = openSqliteLedger(file, { soon: setImmediate });
+    const asked = ledger.compareAndSet(item('k'), { rev: 0, epoch: 1 });
+    await ledger.close();
+    expect(await asked).toBe('done');
+    const again = open(file);
+    expect(await again.listKeys({ limit: 9 })).toEqual(['k']);
+    await again.close();
+  });
 });
 
 describe('one file', () => {

@@ -24,6 +24,18 @@ import {
 export interface SqliteLedgerOptions {
   /** How long a call may wait, and this process with it, until other processes let go of the file. */
   readonly busyTimeoutMs?: number;
+  /**
+   * Runs something when what else is to be done now has been done: writes that are asked for until then share one commit,
+   * and one wait for the disk. Left out: each write is committed by itself, at once.
+   */
+  readonly soon?: (run: () => void) => void;
+}
+
+/** A write that has been asked for. */
+interface Waiting {
+  readonly run: () => unknown;
+  readonly done: (answer: unknown) => void;
+  readonly failed: (error: unknown) => void;
 }
 
 const BUSY_TIMEOUT_MS = 5_000;
@@ -49,14 +61,19 @@ const EPOCH = '(SELECT epoch FROM ledger_epoch)';
 
 /**
  * A write that was answered survives the end of the process and of the power: every commit is synced before it is
- * answered. Calls run in the calling thread, so none of them waits for another call of the same process.
+ * answered. Calls run in the calling thread, so none of them waits for another call of the same process longer than for
+ * the commit they share.
  */
 export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}): Ledger {
   const db = openSqliteFile(path, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS, TENANT);
+  let waiting: Waiting[] = [];
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
+    mark: db.prepare('SAVEPOINT one_of_many'),
+    keep: db.prepare('RELEASE one_of_many'),
+    undo: db.prepare('ROLLBACK TO one_of_many'),
     get: db.prepare(`SELECT ${EPOCH} AS epoch, rev, item FROM (SELECT 1) LEFT JOIN ledger_items ON key = ?`),
     create: db.prepare(
       `INSERT INTO ledger_items (key, rev, due, item) SELECT ?, 1, ?, ? WHERE ${EPOCH} = ? ON CONFLICT DO NOTHING`,
@@ -86,19 +103,50 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
     }
   }
 
-  /** The write lock first: a transaction that read before it got the lock could not get it any more. */
-  function write<T>(op: string, key: string | undefined, body: () => T): T {
-    return ask(op, key, () => {
-      sql.begin.run();
-      try {
-        const answer = body();
-        sql.commit.run();
-        return answer;
-      } catch (error) {
-        if (db.isTransaction) sql.rollback.run();
-        throw error;
-      }
+  function write<T>(op: string, key: string | undefined, run: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: unknown) => reject(toSqliteFault(error, key === undefined ? { op } : { op, key }));
+      waiting.push({ run, done: resolve as Waiting['done'], failed });
+      if (options.soon === undefined) commit();
+      else if (waiting.length === 1) options.soon(commit);
     });
+  }
+
+  /** The write lock first: a transaction that read before it got the lock could not get it any more. */
+  function commit(): void {
+    const group = waiting;
+    waiting = [];
+    if (group.length === 0) return;
+    try {
+      sql.begin.run();
+      const answers = group.length === 1 ? group.map(answerOf) : group.map(attempt);
+      sql.commit.run();
+      for (const answer of answers) answer();
+    } catch (error) {
+      for (const { failed } of group) failed(error);
+      // What cannot be rolled back now is when the file is closed.
+      if (db.isOpen && db.isTransaction) sql.rollback.run();
+    }
+  }
+
+  function answerOf({ run, done }: Waiting): () => void {
+    const answer = run();
+    return () => done(answer);
+  }
+
+  /** One that fails undoes itself alone, unless SQLite has undone them all. */
+  function attempt(one: Waiting): () => void {
+    sql.mark.run();
+    try {
+      const answer = answerOf(one);
+      sql.keep.run();
+      return answer;
+    } catch (error) {
+      if (!db.isTransaction) throw error;
+      sql.undo.run();
+      sql.keep.run();
+      return () => one.failed(error);
+    }
   }
 
   function changesOne(statement: StatementSync, ...values: SQLInputValue[]): boolean {
@@ -109,7 +157,7 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
     return rowOf<{ epoch: number }>(sql.epoch.get()).epoch;
   }
 
-  function swap(op: string, key: string, expected: Expected, body: () => boolean): Swap {
+  function swap(op: string, key: string, expected: Expected, body: () => boolean): Promise<Swap> {
     return write(op, key, () => {
       if (body()) return 'done';
       return epochNow() === expected.epoch ? 'lost' : 'fenced';
@@ -214,7 +262,9 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
     },
 
     async close(): Promise<void> {
-      if (db.isOpen) ask('close', undefined, () => db.close());
+      if (!db.isOpen) return;
+      commit();
+      ask('close', undefined, () => db.close());
     },
   };
 }

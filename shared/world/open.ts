@@ -12,7 +12,7 @@ import type { Queue } from '../queue/queue.ts';
 import { openDownStore } from '../store/down.ts';
 import { openStore, type StoreAccess } from '../store/open.ts';
 import { checkStores } from './check.ts';
-import { openSystemClock, openSystemRandom, openSystemTimer } from './system.ts';
+import { openSystemClock, openSystemRandom, openSystemTimer, soon } from './system.ts';
 import type { CustomResolver, Notice, World } from './world.ts';
 
 /** How to reach the clouds, where that is not what their SDKs find by themselves. */
@@ -66,7 +66,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       },
     );
     checkStores(topology, stores);
-    const ledger = await openLedger(settings.ledger, access);
+    const ledger = await openLedger(settings.ledger, access, soon);
     open.push(() => ledger.close());
     const queues = await all(Object.keys(settings.queues), async (site) => {
       const queue = await openQueue(settings.queues[site] as string, access, () => clock.now());

@@ -14,6 +14,11 @@ export function openSystemRandom(): Random {
   return { id: () => randomBytes(ID_BYTES).toString('base64url') };
 }
 
+/** When everything that is to be done now has been done. */
+export function soon(run: () => void): void {
+  setImmediate(run);
+}
+
 /** How layers of a store wait. */
 export function openSystemTimer(): Timer {
   return {
