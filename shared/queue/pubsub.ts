@@ -1,6 +1,6 @@
 /** A queue in Google Pub/Sub: a topic with one subscription, and a second pair for dead letters. */
 
-import { fault } from '../model/fault.ts';
+import { fault, isFault } from '../model/fault.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
 import { type Connection, type Incoming, openConnection, type PubsubConnectionOptions } from './pubsub/connection.ts';
 import { type Lease, openLeases } from './pubsub/leases.ts';
@@ -15,6 +15,7 @@ import {
   writeAdopted,
 } from './pubsub/letter.ts';
 import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
+import { openTogether } from './together.ts';
 
 /**
  * The subscription wants exactly once delivery, or nobody is told that a receipt had expired: `settle` then answers what
@@ -39,6 +40,8 @@ const COPY_SECONDS = 60;
 const ROUNDS_MAX = 20;
 const REDRIVE_BATCH = 25;
 const LETTERS_BATCH = 100;
+/** Far below what a request may hold. */
+const ACKNOWLEDGED_BATCH = 250;
 /** A lease that goes on is extended so long before Pub/Sub would end it, and tried again so soon. */
 const KEEP_MARGIN_MS = 120_000;
 const KEEP_AGAIN_MS = 5_000;
@@ -145,10 +148,31 @@ export function openPubsubQueue(options: PubsubQueueOptions): Queue {
     }
   }
 
+  async function isHeldWhenAcknowledged(receipt: string): Promise<boolean> {
+    return (await connection.acknowledge(subscription, [receipt])).size === 0;
+  }
+
+  /** Whether each still held its message. */
+  const acknowledged = openTogether<string, boolean>({
+    max: ACKNOWLEDGED_BATCH,
+    soon: setImmediate,
+    async run(receipts) {
+      try {
+        const gone = await connection.acknowledge(subscription, receipts);
+        return receipts.map((receipt) => !gone.has(receipt));
+      } catch (error) {
+        // Of several, one may be at fault for all.
+        if (receipts.length === 1 || !isFault(error, 'invalid')) throw error;
+        const each = await Promise.allSettled(receipts.map(isHeldWhenAcknowledged));
+        return each.map((it) => (it.status === 'fulfilled' ? it.value : it.reason));
+      }
+    },
+  });
+
   async function acknowledge(receipt: string): Promise<boolean> {
-    const gone = await connection.acknowledge(subscription, [receipt]);
+    const held = await acknowledged(receipt);
     leases.end(receipt);
-    return gone.size === 0;
+    return held;
   }
 
   async function putBack(receipt: string, delayMs: number): Promise<boolean> {

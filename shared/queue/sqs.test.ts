@@ -284,6 +284,22 @@ describe('what goes wrong', () => {
     expect(await queue.settle(receipt, { kind: 'done' })).toBe(false);
   });
 
+  test('settlements of one turn are one call: refused together, or each answered for itself', async () => {
+    const queue = await open();
+    for (const body of ['a', 'b', 'c']) await queue.send(body);
+    const receipts = (await receiveAll(queue)).map((it) => it.receipt);
+    const settleAll = () => Promise.allSettled(receipts.map((receipt) => queue.settle(receipt, { kind: 'done' })));
+    const effect = { kind: 'status', status: 503 } as const;
+    const { id } = faults.add({ scope: { operation: 'DeleteMessageBatch' }, effect });
+    for (const it of await settleAll())
+      expect(it).toMatchObject({ status: 'rejected', reason: { kind: 'unavailable' } });
+    faults.remove(id);
+    const none = faults.add({ scope: { operation: 'DeleteMessage' }, effect });
+    expect(await settleAll()).toEqual(receipts.map(() => ({ status: 'fulfilled', value: true })));
+    faults.remove(none.id);
+    expect(await queue.depth()).toEqual({ waiting: 0, inFlight: 0, dead: 0 });
+  });
+
   test('a closed queue says so', async () => {
     const queue = await open();
     await queue.close();

@@ -1,8 +1,9 @@
 /** Calls SQS: one place where the SDK is opened, where every call gets its bound, and where its errors become Faults. */
 
 import type { Message, MessageSystemAttributeName, SQS, SQSClientConfig } from '@aws-sdk/client-sqs';
-import { fault } from '../../model/fault.ts';
-import { isGone, isOverLimit, toSqsFault } from './faults.ts';
+import { type Fault, fault } from '../../model/fault.ts';
+import { openTogether } from '../together.ts';
+import { isGone, isOverLimit, toRefusal, toSqsFault } from './faults.ts';
 
 export interface SqsConnectionOptions {
   readonly region: string;
@@ -35,7 +36,7 @@ export interface Calls {
     url: string,
     how: { readonly max: number; readonly visibilitySeconds: number; readonly waitSeconds: number },
   ): Promise<readonly Message[]>;
-  /** False when there is no such message any more. */
+  /** False when there is no such message any more. Those that are removed in one turn go in one call. */
   remove(op: string, url: string, handle: string): Promise<boolean>;
   /** Hides the message for so long from now. False when there is no such message any more. */
   hide(op: string, url: string, handle: string, seconds: number): Promise<boolean>;
@@ -108,6 +109,40 @@ export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
     }
   }
 
+  async function removeOne(op: string, url: string, handle: string): Promise<boolean> {
+    return unlessGone(ask(op, (sqs, on) => sqs.deleteMessage({ QueueUrl: url, ReceiptHandle: handle }, on)));
+  }
+
+  async function removeSome(
+    op: string,
+    url: string,
+    handles: readonly string[],
+  ): Promise<readonly (boolean | Fault)[]> {
+    const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
+    const { Failed = [] } = await ask(op, (sqs, on) => sqs.deleteMessageBatch({ QueueUrl: url, Entries }, on));
+    const refused = new Map(Failed.map((entry) => [Number(entry.Id), toRefusal(entry, op)]));
+    return handles.map((_, index) => {
+      const why = refused.get(index);
+      return why === undefined ? true : isGone(why) ? false : why;
+    });
+  }
+
+  const removals = new Map<string, (handle: string) => Promise<boolean>>();
+
+  function removalOf(op: string, url: string): (handle: string) => Promise<boolean> {
+    const name = `${op} ${url}`;
+    const known = removals.get(name);
+    if (known !== undefined) return known;
+    const removal = openTogether<string, boolean>({
+      max: BATCH_MAX,
+      soon: setImmediate,
+      run: async (handles) =>
+        handles.length === 1 ? [await removeOne(op, url, handles[0] as string)] : removeSome(op, url, handles),
+    });
+    removals.set(name, removal);
+    return removal;
+  }
+
   return {
     async send(op, url, { body, attributes, delaySeconds }) {
       const typed = Object.entries(attributes).map(([name, text]) => [name, { DataType: 'String', StringValue: text }]);
@@ -130,8 +165,7 @@ export async function openCalls(options: SqsConnectionOptions): Promise<Calls> {
       return Messages;
     },
 
-    remove: (op, url, handle) =>
-      unlessGone(ask(op, (sqs, on) => sqs.deleteMessage({ QueueUrl: url, ReceiptHandle: handle }, on))),
+    remove: (op, url, handle) => removalOf(op, url)(handle),
 
     async hide(op, url, handle, seconds) {
       const asked = { QueueUrl: url, ReceiptHandle: handle, VisibilityTimeout: seconds };

@@ -44,6 +44,22 @@ export function toSqsFault(error: unknown, op: string): Fault {
   return fault(kindOf(error, text), `SQS, ${op}: ${text}`, { op, cause: error });
 }
 
+/** One entry of a batch that was refused, as if it had been a call by itself. */
+export function toRefusal(
+  {
+    Code = '',
+    Message = '',
+    SenderFault = false,
+  }: { Code?: string | undefined; Message?: string | undefined; SenderFault?: boolean | undefined },
+  op: string,
+): Fault {
+  const error = Object.assign(new Error(Message), {
+    name: Code.replace(/^AWS\.SimpleQueueService\./, ''),
+    $metadata: { httpStatusCode: SenderFault ? 400 : 500 },
+  });
+  return toSqsFault(error, op);
+}
+
 /** The receipt names nothing that is still in flight: settled, or of a queue that has long forgotten it. */
 export function isGone(error: unknown): boolean {
   const { cause } = error as { readonly cause?: SdkError };
