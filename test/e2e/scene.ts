@@ -7,7 +7,7 @@ import type { KeyItem } from '#shared/model/key-item.ts';
 import type { LogEntry } from '#shared/model/log-entry.ts';
 import { DEFAULT_LIMITS, type Limits, type Route, type Topology } from '#shared/model/topology.ts';
 import { plantSentinel } from '#shared/replicate/sentinel.ts';
-import { openWorld } from '#shared/world/open.ts';
+import { type OpenWorld, openWorld } from '#shared/world/open.ts';
 import { openSystemTimer } from '#shared/world/system.ts';
 import type { Notice, World } from '#shared/world/world.ts';
 import { openSource } from '../../functions/replicator.ts';
@@ -28,6 +28,8 @@ export interface SceneOptions {
   /** Left out: everything goes everywhere, and conflicts keep both. */
   readonly routes?: ReadonlyArray<Partial<Route>>;
   readonly limits?: Partial<Limits>;
+  /** How long a message that a dead worker had taken is hidden from the others. */
+  readonly visibilityMs?: number;
 }
 
 export interface Apps extends Readonly<Record<SiteName, App>> {
@@ -79,7 +81,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
     },
     async settled() {
       await until('everything is settled', () => complaints(apps, world));
-      await until('all buckets hold the same', () => differences(apps, world), { tries: 1 });
+      await until('all buckets hold the same', () => differences(apps, world), { waitMs: 0 });
     },
     async stop() {
       for (const site of SITES) apps[site].close();
@@ -98,25 +100,20 @@ export function openApps(config: LocalConfig): Apps {
 export async function startReplication(
   config: LocalConfig,
   folder: string,
-  { ledger = 'memory', routes = [{}], limits = {} }: SceneOptions,
+  options: SceneOptions,
   report: (notice: Notice) => void,
 ): Promise<Replication> {
-  const settings = toLocalSettings(config, { kind: ledger, folder });
-  const [everywhere] = settings.topology.routes;
-  const topology: Topology = {
-    ...settings.topology,
-    routes: routes.map((it) => ({ ...(everywhere as Route), ...it })),
-    limits: { ...DEFAULT_LIMITS, ...limits },
-  };
+  const { world, queues, close } = await openReplication(config, folder, options, report);
+  const { topology } = world;
   const timer = openSystemTimer();
-  const { world, queues, close } = await openWorld({ ...settings, topology, report });
   for (const { id } of topology.sites) await plantSentinel(world, id);
   const sources = topology.sites.map(({ id, cloud }) => {
     const queue = queues[id];
     if (queue === undefined) throw new Error(`${id} has no queue`);
     return openSource(cloud, queue, topology);
   });
-  const worker = startWorker(world, sources, { timer, waitMs: 500 });
+  const { visibilityMs = 30_000 } = options;
+  const worker = startWorker(world, sources, { timer, waitMs: 500, visibilityMs });
   const sweeper = startSweeper(world, { timer, sweepEveryMs: SWEEP_EVERY_MS, passEveryMs: 0 });
   return {
     world,
@@ -125,4 +122,21 @@ export async function startReplication(
       await close();
     },
   };
+}
+
+/** The same, and nobody who works in it. */
+export function openReplication(
+  config: LocalConfig,
+  folder: string,
+  { ledger = 'memory', routes = [{}], limits = {} }: SceneOptions,
+  report: (notice: Notice) => void,
+): Promise<OpenWorld> {
+  const settings = toLocalSettings(config, { kind: ledger, folder });
+  const [everywhere] = settings.topology.routes;
+  const topology: Topology = {
+    ...settings.topology,
+    routes: routes.map((it) => ({ ...(everywhere as Route), ...it })),
+    limits: { ...DEFAULT_LIMITS, ...limits },
+  };
+  return openWorld({ ...settings, topology, report });
 }

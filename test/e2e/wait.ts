@@ -2,23 +2,24 @@
 
 const PAUSE_MS = 30;
 const PAUSE_MS_MAX = 300;
-/** More than a minute. */
-const TRIES_MAX = 250;
+/** Only a defect takes so long, or a machine that has very much else to do. */
+const WAIT_MS_MAX = 240_000;
 const TOLD_MAX = 12;
 
 /** Asks until nothing is complained of; at the end of the bound, the complaints are the error. */
 export async function until(
   what: string,
   ask: () => Promise<readonly string[]>,
-  { tries = TRIES_MAX }: { readonly tries?: number } = {},
+  { waitMs = WAIT_MS_MAX }: { readonly waitMs?: number } = {},
 ): Promise<void> {
-  let left: readonly string[] = [];
-  for (let attempt = 0; attempt < tries; attempt++) {
-    left = await ask();
+  const endAt = performance.now() + waitMs;
+  for (let attempt = 1; ; attempt++) {
+    const left = await ask();
     if (left.length === 0) return;
-    if (attempt + 1 < tries) await pause(Math.min(PAUSE_MS * (attempt + 1), PAUSE_MS_MAX));
+    if (performance.now() > endAt)
+      throw new Error(`not so: ${what}\n  ${left.slice(0, TOLD_MAX).join('\n  ')}\n  (${left.length} in all)`);
+    await pause(Math.min(PAUSE_MS * attempt, PAUSE_MS_MAX));
   }
-  throw new Error(`not so: ${what}\n  ${left.slice(0, TOLD_MAX).join('\n  ')}\n  (${left.length} in all)`);
 }
 
 export function pause(ms: number): Promise<void> {
