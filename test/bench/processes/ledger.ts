@@ -2,11 +2,11 @@
 
 import type { LocalConfig } from '../../../local/config.ts';
 import { type LedgerKind, toLocalSettings } from '../../../local/replication.ts';
-import { createLedgerTable } from '../../../shared/ledger/dynamodb.ts';
 import type { Ledger } from '../../../shared/ledger/ledger.ts';
 import { openLedger } from '../../../shared/ledger/open.ts';
 import { soon } from '../../../shared/world/system.ts';
 import { rich } from '../../conformance/ledger-samples.ts';
+import { createTable } from '../clients.ts';
 import { eachOf } from '../samples.ts';
 import { nowMs, serveParent } from '../serve.ts';
 
@@ -23,10 +23,7 @@ const TOGETHER = 64;
 serveParent(
   {
     async measure(config: LocalConfig, kind: LedgerKind, folder: string, calls: number): Promise<LedgerRates> {
-      if (kind === 'dynamodb') {
-        const { table, region, endpoint, accessKeyId, secretAccessKey } = config.aws;
-        await createLedgerTable({ table, region, endpoint, credentials: { accessKeyId, secretAccessKey } });
-      }
+      if (kind === 'dynamodb') await createTable(config);
       const { ledger: address, access } = toLocalSettings(config, { kind, folder });
       const ledger = await openLedger(address, access, soon);
       try {

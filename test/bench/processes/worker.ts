@@ -10,6 +10,7 @@ import { plantSentinel } from '../../../shared/replicate/sentinel.ts';
 import type { ObjectStore } from '../../../shared/store/store.ts';
 import { openWorld } from '../../../shared/world/open.ts';
 import { openSystemTimer } from '../../../shared/world/system.ts';
+import { createTable } from '../clients.ts';
 import { nowMs, serveParent } from '../serve.ts';
 
 export interface WorkerStart {
@@ -84,6 +85,7 @@ serveParent(
       const report = ({ severity, what, site, key, detail }: Readonly<Record<string, unknown>>) => {
         if (reports.length < REPORTS_MAX) reports.push([severity, what, site, key, detail].filter(Boolean).join(' | '));
       };
+      if (ledger.kind === 'dynamodb') await createTable(config);
       const settings = { ...toLocalSettings(config, ledger), report: (notice: object) => report({ ...notice }) };
       const { world: bare, queues, close } = await openWorld(settings);
       for (const { id } of bare.topology.sites) await plantSentinel(bare, id);

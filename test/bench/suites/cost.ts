@@ -20,7 +20,11 @@ const SHARE = 0.5;
 /** As Lambda is given messages. */
 const LAMBDA_BATCH = 10;
 /** The user's own calls, which nobody charges us for. */
-const USERS = ['s3 PutObject', 's3 DeleteObject'];
+const USERS: Readonly<Record<string, string>> = {
+  'new object': 's3 PutObject',
+  overwrite: 's3 PutObject',
+  delete: 's3 DeleteObject',
+};
 
 /** Whose notifications are those of the change itself, and of our own writes at the targets. */
 const NOTIFICATIONS: readonly Beside[] = [
@@ -69,7 +73,7 @@ export async function cost(context: Context): Promise<SuiteResult> {
       await worker.quiet();
       const { cpuSeconds } = await worker.usage();
       const counts = await world.takeCounts();
-      phases.push({ name, counts: without(counts), cpuSeconds: cpuSeconds - before.cpuSeconds });
+      phases.push({ name, counts: without(counts, USERS[name] ?? ''), cpuSeconds: cpuSeconds - before.cpuSeconds });
       say(`cost: ${name} counted`);
     };
     await phase('new object', () => world.write({ ...sample, atOnce: WRITES_AT_ONCE }), objects);
@@ -83,9 +87,8 @@ export async function cost(context: Context): Promise<SuiteResult> {
   }
 }
 
-function without(counts: Counts): Counts {
-  const [puts = '', deletes = ''] = USERS;
-  const { [puts]: _puts, [deletes]: _deletes, ...others } = counts;
+function without(counts: Counts, kind: string): Counts {
+  const { [kind]: _users, ...others } = counts;
   return others;
 }
 
@@ -96,7 +99,9 @@ function toResult(objects: number, phases: readonly Phase[]): SuiteResult {
       { what: 'lambda request', price: 'lambdaRequest', unitsPerChange: 1 / LAMBDA_BATCH, why: '' },
       { what: 'lambda time, for the CPU it took here', price: 'lambdaSecond', unitsPerChange: seconds, why: '' },
     ];
-    return { name, bill: toBill(counts, objects, [...NOTIFICATIONS, INDEX, ...lambda]) };
+    const bill = toBill(counts, objects, [...NOTIFICATIONS, INDEX, ...lambda]);
+    // To delete is free; what is written then are traces of ours.
+    return { name, bill: name === 'delete' ? bill.map((line) => ({ ...line, inevitable: false })) : bill };
   });
   const fresh = bills[0]?.bill ?? [];
   const ours = (lines: readonly Line[]) => sumOf(lines, ({ inevitable }) => !inevitable);
