@@ -29,6 +29,8 @@ const HEAD = `# What each driver can do
 This page is made by \`npm run compatibility\` from the conformance suites (\`test/conformance\`), and \`npm test\` fails when it
 is out of date. A driver runs every case of its contract, or says here why not. What other services showed, which need
 software of their own, is recorded in [targets.md](targets.md).
+
+"Needs" names what the tests of a driver do not offer: a client that patches metadata in place, or opening a queue again.
 `;
 
 export function toCompatibility({ testResults }: ConformanceReport): string {
@@ -48,10 +50,15 @@ export function toCompatibility({ testResults }: ConformanceReport): string {
     }
     return describe(
       contract,
-      [...drivers.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+      [...drivers.values()].sort((a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1)),
     );
   });
   return [HEAD, ...parts].join('\n');
+}
+
+/** Services first, then what lives on this machine, then stand-ins. */
+function rankOf({ name }: Driver): number {
+  return name.startsWith('memory') ? 2 : /^(files|sqlite)/.test(name) ? 1 : 0;
 }
 
 function open(name: string, capabilities: object | undefined): Driver {
@@ -68,11 +75,11 @@ function describe(contract: Shown['contract'], drivers: readonly Driver[]): read
   const cases = new Set(drivers.map(({ passed, failed, skipped }) => passed + failed.length + skipped.size));
   const all = cases.size === 1 ? `all ${[...cases][0]} cases` : 'all cases';
   const title = `${contract.charAt(0).toUpperCase()}${contract.slice(1)}s`;
-  const rows = drivers.map(({ name, failed, skipped }) => {
+  const rows = drivers.map(({ name, passed, failed, skipped }) => {
     const fine = failed.length === 0 && skipped.size === 0;
     const but = [
       ...failed.map((test) => `fails: ${test}`),
-      skipped.size > 0 ? `${skipped.size} not run, see below` : '',
+      skipped.size > 0 ? `${passed} cases; ${skipped.size} not run, see below` : '',
     ];
     return `| ${name} | ${fine ? all : but.filter((it) => it !== '').join('; ')} |`;
   });
@@ -93,10 +100,13 @@ function capabilitiesOf(drivers: readonly Driver[]): readonly string[] {
   const told = drivers.filter(({ capabilities }) => capabilities !== undefined);
   const names = [...new Set(told.flatMap(({ capabilities }) => Object.keys(capabilities ?? {})))];
   if (names.length === 0) return [];
-  const head = `| driver | ${names.join(' | ')} |\n| --- |${' --- |'.repeat(names.length)}`;
-  const rows = told.map(
-    ({ name, capabilities }) => `| ${name} | ${names.map((it) => toCell(it, capabilities?.[it])).join(' | ')} |`,
-  );
+  const head = `| drivers | ${names.join(' | ')} |\n| --- |${' --- |'.repeat(names.length)}`;
+  const alike = new Map<string, string[]>();
+  for (const { name, capabilities } of told) {
+    const cells = names.map((it) => toCell(it, capabilities?.[it])).join(' | ');
+    alike.set(cells, [...(alike.get(cells) ?? []), name]);
+  }
+  const rows = [...alike].map(([cells, those]) => `| ${those.join('; ')} | ${cells} |`);
   return [
     `What each says of itself (\`capabilities\` in \`shared/store/store.ts\`):\n`,
     `${head}\n${rows.join('\n')}\n`,
