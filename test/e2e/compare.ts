@@ -55,15 +55,32 @@ function open({ key, due, outbox, frontier, unresolved }: KeyItem): readonly str
   return found;
 }
 
-/** Where two buckets hold different bytes, headers or metadata under one key. Reads everything. */
-export async function differences(apps: Apps, { ledger }: Knowing): Promise<readonly string[]> {
+/**
+ * Where two buckets hold different bytes, headers or metadata under one key. Reads everything, but for the physical
+ * versions that are described in `known` already.
+ */
+export async function differences(
+  apps: Apps,
+  { ledger }: Knowing,
+  known: Map<string, string> = new Map(),
+): Promise<readonly string[]> {
   const found: string[] = [];
+  const standing = new Map<SiteName, ReadonlyMap<string, string>>();
+  for (const site of SITES) standing.set(site, await apps[site].list());
+
+  async function shown(site: SiteName, name: string): Promise<string> {
+    const id = `${site} ${standing.get(site)?.get(name) ?? 'nothing'} ${name}`;
+    const text = known.get(id) ?? (await describe(apps[site], name));
+    known.set(id, text);
+    return text;
+  }
+
   await each(await itemsOf(ledger), AT_ONCE, async ({ key }) => {
     const seen = new Map<string, string[]>();
     for (const site of SITES) {
       const native = toNativeKey(site, key);
       if (native.kind === 'unrepresentable') continue;
-      const text = await describe(apps[site], native.name);
+      const text = await shown(site, native.name);
       seen.set(text, [...(seen.get(text) ?? []), site]);
     }
     if (seen.size > 1)

@@ -4,7 +4,7 @@ import { type App, SITES, type SiteName } from './apps/app.ts';
 import { textOf } from './compare.ts';
 import { openScene, type Scene } from './scene.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 const MINUTE_MS = 60_000;
 

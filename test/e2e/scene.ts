@@ -66,6 +66,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
   const notices: Notice[] = [];
   const { world, stop } = await startReplication(clouds.config, folder, options, (notice) => notices.push(notice));
   const apps = openApps(clouds.config);
+  const known = new Map<string, string>();
   return {
     clouds,
     apps,
@@ -81,7 +82,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
     },
     async settled() {
       await until('everything is settled', () => complaints(apps, world));
-      await until('all buckets hold the same', () => differences(apps, world), { waitMs: 0 });
+      await until('all buckets hold the same', () => differences(apps, world, known), { waitMs: 0 });
     },
     async stop() {
       for (const site of SITES) apps[site].close();
