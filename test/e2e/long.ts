@@ -1,4 +1,4 @@
-/** What takes too long for every run: an object of several GiB with a kill in the middle, a minute of two writers, 2,000 objects with kills. */
+/** What takes too long for every run: an object of several GiB, a minute of two writers, 2,000 objects, with kills. */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
