@@ -26,6 +26,8 @@ const { values } = parseArgs({
     mebibytes: { type: 'string', default: '3072' },
     objects: { type: 'string', default: '2000' },
     seconds: { type: 'string', default: '60' },
+    /** Of a part of the large object; left out: what Triplicate does unless told otherwise. */
+    part: { type: 'string' },
     only: { type: 'string', default: 'large,kill,storm' },
   },
 });
@@ -41,7 +43,8 @@ try {
 }
 
 async function copyLarge(mebibytes: number): Promise<void> {
-  const options: SceneOptions = { ledger: 'sqlite', limits: { leaseMs: 10_000 }, visibilityMs: 10_000 };
+  const part = values.part === undefined ? {} : { partBytes: Number(values.part) * MI };
+  const options: SceneOptions = { ledger: 'sqlite', limits: { leaseMs: 10_000, ...part }, visibilityMs: 10_000 };
   const clouds = await startCloudsProcess(join(folder, 'state'));
   const apps = openApps(clouds.config);
   const peaks: number[] = [];
