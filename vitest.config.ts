@@ -13,7 +13,7 @@ export const settings = {
   testTimeout: 30_000,
   hookTimeout: 30_000,
   allowOnly: false,
-  setupFiles: ['test/property-seed.ts'],
+  setupFiles: 'test/property-seed.ts',
 } as const;
 
 export default defineConfig({
