@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 
 const USUAL_SEED = 20_260_101;
-const asked = process.env['PROPERTY_SEED'];
+const asked = process.env.PROPERTY_SEED;
 
 if (asked !== 'random') {
   const seed = asked === undefined ? USUAL_SEED : Number(asked);

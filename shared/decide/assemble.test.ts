@@ -87,7 +87,9 @@ describe('an item made again from the buckets', () => {
       if (lost === null || lost.unresolved !== null) return;
       // Not here: bytes written twice, of which on S3 the second may be a client's write that ours went over unseen. The
       // buckets alone cannot tell, and it is kept.
-      const tokens = (await bench.standing('a')).entries.map(({ version }) => version.token).filter((it) => it !== null);
+      const tokens = (await bench.standing('a')).entries
+        .map(({ version }) => version.token)
+        .filter((it) => it !== null);
       fc.pre(new Set(tokens).size === tokens.length);
       const policies = { policy: { kind: 'lww' }, deletes, skewBoundMs: 0 } as const;
       const resolution = resolve(frontierOf(await rebuilt(bench)), policies, everyRule);
