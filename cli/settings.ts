@@ -43,7 +43,7 @@ export async function readAccess(
     const { access, topology } = toLocalSettings(parse(where, text), { kind: 'memory', folder: '' });
     return { access, regions: regionsOf(topology) };
   }
-  const { readAccess: readOwnAccess } = await import('../local/serving.ts');
+  const { readAccess: readOwnAccess } = await import('../functions/entry/environment.ts');
   const regions = text === null ? {} : regionsOf(orMistake(() => readTopology(text, where)));
   return { access: orMistake(() => readOwnAccess(env)), regions };
 }
@@ -84,7 +84,7 @@ function parse(where: string, text: string): LocalConfig {
 }
 
 async function readOwn(file: string, where: string, env: Context['env']): Promise<Configured> {
-  const { readEnvironment } = await import('../local/serving.ts');
+  const { readEnvironment } = await import('../functions/entry/environment.ts');
   try {
     return { where, isLocal: false, settings: readEnvironment({ ...env, TRIPLICATE_CONFIG: file }) };
   } catch (error) {

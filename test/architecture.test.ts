@@ -25,7 +25,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'shared/failover/': [model, 'shared/decide/', 'shared/world/', ...interfaces],
   'functions/': [model, 'events/', 'shared/replicate/', 'shared/failover/', 'shared/world/'],
   'local/': ['functions/', 'events/', 'shared/'],
-  'cli/': ['shared/', 'local/'],
+  // What a command runs itself: the worker, the verifier, and how they read the environment.
+  'cli/': ['shared/', 'functions/', 'local/'],
   'infra/': [model, 'shared/failover/runbook.ts'],
 };
 
@@ -111,7 +112,7 @@ describe('the checker reports', () => {
     ['failover importing replicate', 'shared/failover/run.ts', 1, "import '../replicate/replicate.ts';"],
     ['functions importing a store', 'functions/sweeper.ts', 1, "import '#shared/store/store.ts';"],
     ['local importing the cli', 'local/main.ts', 1, "import '../cli/main.ts';"],
-    ['cli importing functions', 'cli/commands/run.ts', 1, "import '../../functions/replicator.ts';"],
+    ['cli importing the wire', 'cli/commands/run.ts', 1, "import '../../events/s3.ts';"],
     ['infra importing functions', 'infra/aws/stack.ts', 1, "import '../../functions/replicator.ts';"],
     ['infra importing the runner', 'infra/aws/stack.ts', 1, "import '#shared/failover/run.ts';"],
     ['a source importing a test', 'shared/store/open.ts', 1, "import '../../test/conformance/store.ts';"],

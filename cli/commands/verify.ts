@@ -29,7 +29,7 @@ export const verify: Command = {
     const deepShare = Number(given.text('deep') ?? 0);
     if (!(deepShare >= 0 && deepShare <= 1))
       throw new Mistake(`--deep ${given.text('deep')}: expected a share from 0 to 1.`);
-    const { verify: verifyAll } = await import('../../local/serving.ts');
+    const { verify: verifyAll } = await import('../../functions/verifier.ts');
     return withWorld(given, context, async ({ world }) => {
       const wrong: Array<{ key: string; outcome: string; findings: readonly object[] }> = [];
       const rows: string[][] = [];

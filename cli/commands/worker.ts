@@ -38,7 +38,7 @@ export const worker: Command = {
     return withWorld(given, context, async (opened) => {
       const { world, queues } = opened;
       const sites = Object.keys(queues);
-      const { startServing } = await import('../../local/serving.ts');
+      const { startServing } = await import('../../functions/runtime/serve.ts');
       if (sites.length === 0) {
         const variables = all(world.topology.sites.map(({ id }) => `TRIPLICATE_QUEUE_${id.toUpperCase()}`));
         const examples = 'sqs:URL, pubsub:PROJECT/SUBSCRIPTION or servicebus:NAMESPACE/QUEUE';
