@@ -1,10 +1,11 @@
 /** Which world the commands are about: triplicate.yaml and the environment, or the local world that runs here. */
 
 import { join, resolve } from 'node:path';
+import type { Told } from '../functions/entry/environment.ts';
 import type { LocalConfig } from '../local/config.ts';
 import { isFault } from '../shared/model/fault.ts';
 import { readTopology, type Topology } from '../shared/model/topology.ts';
-import type { Access, Settings } from '../shared/world/open.ts';
+import type { Access } from '../shared/world/open.ts';
 import { type Context, Mistake } from './command.ts';
 import { CONFIGURATION, readIfThere, readText } from './files.ts';
 
@@ -15,7 +16,7 @@ export interface Configured {
   readonly where: string;
   /** The local world tells everything itself; otherwise the environment does. */
   readonly isLocal: boolean;
-  readonly settings: Omit<Settings, 'report' | 'onSiteDown'>;
+  readonly settings: Told;
 }
 
 /** Throws a Mistake that says what is missing and how it is told. */

@@ -1,5 +1,6 @@
 /** The world that a command is about, open while it runs. */
 
+import { openPublisher } from '../functions/publisher.ts';
 import type { Fault } from '../shared/model/fault.ts';
 import { isFault } from '../shared/model/fault.ts';
 import type { SiteId } from '../shared/model/site.ts';
@@ -17,6 +18,8 @@ export interface Opened extends OpenWorld, Configured {
 export interface OpenOptions {
   /** A site that does not answer is told of, and the others are gone on with. */
   readonly withoutDown?: boolean;
+  /** Takes the lines of what is published. */
+  readonly events?: (line: string) => void;
 }
 
 /** Opens it, runs, and closes it again whatever happens. */
@@ -24,13 +27,14 @@ export async function withWorld(
   given: Given,
   context: Context,
   run: (opened: Opened) => Promise<number>,
-  { withoutDown = false }: OpenOptions = {},
+  { withoutDown = false, events }: OpenOptions = {},
 ): Promise<number> {
   const configured = await readConfigured(context, given.text('config'));
   const down = new Map<SiteId, Fault>();
   const settings = {
     ...configured.settings,
     report: (notice: Notice) => context.err(toNoticeText(notice)),
+    ...(events === undefined ? {} : { publish: openPublisher(configured.settings.topology, events) }),
     ...(withoutDown ? { onSiteDown: (site: SiteId, fault: Fault) => void down.set(site, fault) } : {}),
   };
   let opened: OpenWorld;

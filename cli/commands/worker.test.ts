@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../../test/samples/cli.ts';
 import { type CliWorld, startCliWorld } from '../../test/samples/cli-world.ts';
+import { openJudge } from '../../test/samples/published.ts';
 
 let world: CliWorld;
 
@@ -35,6 +36,21 @@ describe('triplicate worker', () => {
     expect(lines[0]).toMatch(/^Taking messages of aws, gcp and azure; /);
     expect(lines.at(-1)).toMatch(/^Stopped after [1-9]\d* messages?\.$/);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('publishes what happens, and keeps what is for people apart', async () => {
+    const stop = Promise.withResolvers<void>();
+    const running = run({ folder: world.folder, stopped: stop.promise }, 'worker', '--events');
+    await world.put('azure', 'told of', 'by an event');
+    await world.settled('told of');
+    stop.resolve();
+    const { status, lines, stderr } = await running;
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/^Taking messages of aws, gcp and azure\./);
+    const events = lines.map((line) => JSON.parse(line));
+    expect(events.flatMap(openJudge())).toEqual([]);
+    const types = events.filter(({ subject }) => subject === 'told of').map(({ type }) => type);
+    expect(new Set(types)).toEqual(new Set(['io.triplicate.version.seen.v1', 'io.triplicate.version.replicated.v1']));
   });
 
   it.each([

@@ -2,7 +2,7 @@
 
 import { CONFIG_OPTION, type Command, EXIT, Mistake } from '../command.ts';
 import { all, count } from '../words.ts';
-import { withWorld } from '../world.ts';
+import { type Opened, withWorld } from '../world.ts';
 
 const SECOND_MS = 1_000;
 
@@ -17,9 +17,13 @@ export const worker: Command = {
     '',
     'With --port it answers GET /healthz as long as it lives, and GET /readyz with 200 while it takes messages, queues',
     'and ledger answer, else with 503 and the reason.',
+    '',
+    'With --events everything that happens is published on the standard output: CloudEvents, one line of JSON for each, as',
+    'events/README.md describes them. What is for people then goes to the standard error.',
   ],
   examples: [
     ['triplicate worker --port 8080', 'beside a local world started with --no-replication, or in a container'],
+    ['triplicate worker --events | tee events.jsonl', 'and keep what happens, for other programs'],
     ['triplicate worker --config eu.yaml --concurrency 16', 'the sites of another configuration, and gently'],
   ],
   options: [
@@ -28,6 +32,7 @@ export const worker: Command = {
     { name: 'host', takes: 'ADDRESS', about: 'the address to listen on (127.0.0.1; containers want 0.0.0.0)' },
     { name: 'concurrency', takes: 'N', about: 'messages under way at once (64)' },
     { name: 'grace', takes: 'SECONDS', about: 'how long to let what is under way end when told to stop (20)' },
+    { name: 'events', about: 'publish what happens as CloudEvents (as does TRIPLICATE_EVENTS=stdout)' },
     { name: 'no-pass', about: 'do not compare everything once an hour, because something else does' },
   ],
   async run(given, context) {
@@ -35,7 +40,9 @@ export const worker: Command = {
     const graceMs = given.count('grace', 20, { min: 0, max: 3_600 }) * SECOND_MS;
     const port = given.text('port') === undefined ? null : given.count('port', 0, { min: 0, max: 65_535 });
     const host = given.text('host') ?? '127.0.0.1';
-    return withWorld(given, context, async (opened) => {
+    const publishes = given.has('events') || context.env.TRIPLICATE_EVENTS === 'stdout';
+    const say = publishes ? context.err : context.out;
+    const run = async (opened: Opened) => {
       const { world, queues } = opened;
       const sites = Object.keys(queues);
       const { startServing } = await import('../../functions/runtime/serve.ts');
@@ -54,12 +61,13 @@ export const worker: Command = {
         ...(port === null ? {} : { health: { host, port } }),
       });
       const asked = serving.port === null ? '' : `; http://${host}:${serving.port}/healthz and /readyz tell how it is`;
-      context.out(`Taking messages of ${all(sites)}${asked}. Ctrl-C stops it.`);
+      say(`Taking messages of ${all(sites)}${asked}. Ctrl-C stops it.`);
       await stopped;
-      context.out(`Stopping: ${count(serving.state.underWay, 'message')} under way.`);
+      say(`Stopping: ${count(serving.state.underWay, 'message')} under way.`);
       await serving.stop(graceMs);
-      context.out(`Stopped after ${count(serving.state.received, 'message')}.`);
+      say(`Stopped after ${count(serving.state.received, 'message')}.`);
       return EXIT.fine;
-    });
+    };
+    return withWorld(given, context, run, publishes ? { events: context.out } : {});
   },
 };

@@ -97,6 +97,7 @@ describe('the environment', () => {
     ],
     ['a queue without a kind', { TRIPLICATE_QUEUE_AMS: 'changes' }, /^TRIPLICATE_QUEUE_AMS: expected an address/],
     ['no keys', { TRIPLICATE_MAC_KEYS: undefined }, /^TRIPLICATE_MAC_KEYS: expected id:base64/],
+    ['events that go nowhere', { TRIPLICATE_EVENTS: 'yes' }, /^TRIPLICATE_EVENTS: expected stdout.*"yes"/],
     ['an endpoint that is none', { TRIPLICATE_ENDPOINT_AWS: 'here' }, /^TRIPLICATE_ENDPOINT_AWS: expected http/],
   ])('is refused for %s, by the name of the variable', (_what, env, message) => {
     expect(wrongWith(env)).toMatch(message);

@@ -9,6 +9,12 @@ import type { Access, Settings } from '../../shared/world/open.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** What a process is told before it opens its world. */
+export interface Told extends Omit<Settings, 'report' | 'publish'> {
+  /** Where what happens is published; left out: nowhere. */
+  readonly events?: 'stdout';
+}
+
 const CONFIG = 'TRIPLICATE_CONFIG';
 const LEDGER = 'TRIPLICATE_LEDGER';
 const MAC_KEYS = 'TRIPLICATE_MAC_KEYS';
@@ -16,21 +22,23 @@ const QUEUE = 'TRIPLICATE_QUEUE_';
 const STORAGE = 'TRIPLICATE_STORAGE_';
 const SERVICE_BUS = 'TRIPLICATE_SERVICE_BUS';
 const PROJECT = 'TRIPLICATE_GCP_PROJECT';
+const EVENTS = 'TRIPLICATE_EVENTS';
 
 const ADDRESS = /^[a-z]+:/;
 const MAC_KEY_ID = /^[!-+\--9;-~]{1,8}$/;
 const SECRET_BYTES_MIN = 16;
 
 /** Everything that is wrong in one Fault 'invalid', a line for each variable. Secrets are not repeated in it. */
-export function readEnvironment(env: Environment): Omit<Settings, 'report'> {
+export function readEnvironment(env: Environment): Told {
   const faults: Fault[] = [];
   const topology = orNote(faults, () => readConfiguration(env));
   const ledger = orNote(faults, () => readAddress(LEDGER, env[LEDGER]));
   const macKeys = orNote(faults, () => readMacKeys(env[MAC_KEYS]));
   const queues = topology && orNote(faults, () => readQueues(env, topology));
   const access = orNote(faults, () => readAccess(env));
-  if (topology && ledger !== undefined && macKeys && queues && access && faults.length === 0)
-    return { topology, access, ledger, queues, macKeys };
+  const events = orNote(faults, () => readEvents(env));
+  if (topology && ledger !== undefined && macKeys && queues && access && events && faults.length === 0)
+    return { topology, access, ledger, queues, macKeys, ...events };
   const { field, value } = faults[0]?.details ?? {};
   throw fault('invalid', faults.map(({ message }) => message).join('\n'), { field: field ?? CONFIG, value });
 }
@@ -139,6 +147,13 @@ export function readAccess(env: Environment): Access {
     ...(firestore === undefined ? {} : { firestore: { apiEndpoint: firestore } }),
     ...(serviceBus ? { serviceBus: { connectionString: serviceBus } } : {}),
   };
+}
+
+function readEvents(env: Environment): Pick<Told, 'events'> {
+  const value = env[EVENTS];
+  if (!value) return {};
+  if (value !== 'stdout') throw invalid(EVENTS, value, 'stdout, or nothing');
+  return { events: value };
 }
 
 function readUrl(env: Environment, name: string): string | undefined {

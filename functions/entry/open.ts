@@ -4,10 +4,10 @@ import { fault } from '../../shared/model/fault.ts';
 import type { Cloud } from '../../shared/model/site.ts';
 import { openWorld, type Settings } from '../../shared/world/open.ts';
 import type { Notice } from '../../shared/world/world.ts';
+import { openPublisher } from '../publisher.ts';
 import { openSource } from '../replicator.ts';
 import type { FunctionWorld } from '../runtime/invocation.ts';
-
-export type Told = Omit<Settings, 'report'>;
+import type { Told } from './environment.ts';
 
 /** A site that was away when the world was opened is tried again after so long. */
 const REOPEN_AFTER_MS = 60_000;
@@ -35,7 +35,7 @@ export async function openFunctionWorld(cloud: Cloud, told: Told): Promise<Funct
   const { world, queues } = await openWorld({
     ...told,
     queues: own,
-    report,
+    ...outlets(told),
     onSiteDown(site, error) {
       // A bucket that does not exist is a mistake in the configuration, and will not come back.
       if (error.retry === 'never') throw error;
@@ -50,11 +50,20 @@ export async function openFunctionWorld(cloud: Cloud, told: Told): Promise<Funct
   return isWhole ? opened : { ...opened, reopenAt: world.clock.now() + REOPEN_AFTER_MS };
 }
 
+/** Where notices and events go: lines on the standard output, which every platform keeps. */
+export function outlets({ events, topology }: Told): Pick<Settings, 'report' | 'publish'> {
+  return events === undefined ? { report } : { report, publish: openPublisher(topology, writeLine) };
+}
+
 /** One line of JSON for each, whose severity Cloud Logging understands; CloudWatch and Application Insights search it. */
-export function report(notice: Notice): void {
+function report(notice: Notice): void {
   const { severity, what, detail, ...where } = notice;
   const line = { severity: severity === 'alarm' ? 'ALERT' : 'WARNING', what, ...where, message: detail };
-  process.stdout.write(`${JSON.stringify(line)}\n`);
+  writeLine(JSON.stringify(line));
+}
+
+function writeLine(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 /** The last part of an address: as the cloud calls the queue. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EntryWorld, startEntryWorld } from '../../test/samples/entry-world.ts';
+import { openJudge } from '../../test/samples/published.ts';
 
 const ENTRY = new URL('./worker.ts', import.meta.url).pathname;
 const children: ChildProcess[] = [];
@@ -45,13 +46,21 @@ async function isReady(port: number): Promise<boolean> {
 describe('a container', () => {
   it('replicates between all clouds, says that it is well, and ends when it is asked to', async () => {
     const port = await freePort();
-    const child = start({ ...world.environment, TRIPLICATE_HEALTH: `127.0.0.1:${port}` });
+    const child = start({ ...world.environment, TRIPLICATE_HEALTH: `127.0.0.1:${port}`, TRIPLICATE_EVENTS: 'stdout' });
+    let said = '';
+    child.stdout?.on('data', (chunk) => {
+      said += chunk;
+    });
     expect(await isReady(port)).toBe(true);
     for (const cloud of ['aws', 'gcp', 'azure'] as const)
       await world.write(cloud, `from-${cloud}`, `written in ${cloud}`);
     for (const cloud of ['aws', 'gcp', 'azure'] as const) await world.arrived(`from-${cloud}`, `written in ${cloud}`);
     child.kill('SIGTERM');
-    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(await once(child, 'close')).toEqual([0, null]);
+    const events = said.split('\n').flatMap((line) => (line.startsWith('{"specversion"') ? [JSON.parse(line)] : []));
+    expect(events.flatMap(openJudge())).toEqual([]);
+    const seen = events.filter(({ type }) => type === 'io.triplicate.version.seen.v1').map(({ subject }) => subject);
+    expect(new Set(seen)).toEqual(new Set(['from-aws', 'from-gcp', 'from-azure']));
   }, 180_000);
 
   it('says what is missing in its environment, and ends', async () => {

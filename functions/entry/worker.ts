@@ -4,9 +4,10 @@ import { openWorld } from '../../shared/world/open.ts';
 import { openSystemTimer } from '../../shared/world/system.ts';
 import { startServing } from '../runtime/serve.ts';
 import { readEnvironment, readHealth } from './environment.ts';
-import { report } from './open.ts';
+import { outlets } from './open.ts';
 
-const opened = await openWorld({ ...readEnvironment(process.env), report });
+const told = readEnvironment(process.env);
+const opened = await openWorld({ ...told, ...outlets(told) });
 const health = readHealth(process.env);
 const serving = await startServing(opened, { timer: openSystemTimer(), ...(health === null ? {} : { health }) });
 

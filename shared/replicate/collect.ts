@@ -1,6 +1,7 @@
 /** Forgets tombstones that every site has seen and that nothing late can still contradict. */
 
 import type { KeyItem } from '../model/key-item.ts';
+import type { LogEntry } from '../model/log-entry.ts';
 import { tombstonesOf } from '../model/tombstone.ts';
 import type { Route } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -19,13 +20,17 @@ export async function collect(world: World, keys: readonly string[], passStarted
     if (item === null || route === null || !mayForget(world, item, route, passStartedAt)) continue;
     // Traces first: one that outlived its item could be taken for a fresh delete by a later rebuild.
     for (const site of route.sites) await removeTraces(world.stores[site] as ObjectStore, key);
-    await world.ledger.appendLog({
+    const vid = item.frontier[0] as string;
+    const entry: LogEntry = {
       key,
-      id: `collected/${item.frontier[0]}`,
+      id: `collected/${vid}`,
       kind: 'collected',
       at: world.clock.now(),
+      vid,
       note: 'deleted everywhere, and long ago',
-    });
+    };
+    await world.ledger.appendLog(entry);
+    world.publish?.({ kind: 'logged', entry });
     if ((await world.ledger.remove(key, { rev: item.rev, epoch })) === 'done') collected += 1;
   }
   return collected;

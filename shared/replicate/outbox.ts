@@ -2,6 +2,7 @@
 
 import { isFault } from '../model/fault.ts';
 import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
+import type { LogEntry } from '../model/log-entry.ts';
 import { tombstoneKey, toTombstoneText } from '../model/tombstone.ts';
 import type { World } from '../world/world.ts';
 import type { Run } from './run.ts';
@@ -18,8 +19,15 @@ export async function flushLog(world: World, run: Run, item: KeyItem): Promise<v
     if (entry.kind === 'quarantined')
       world.report({ severity: 'alarm', what: 'quarantined', key: run.key, detail: entry.note });
     await world.ledger.appendLog(entry);
+    // Before the item forgets the entry: a worker that dies in between leaves both to the next one.
+    publishLogged(world, entry, item);
     run.logged.add(entry.id);
   }
+}
+
+function publishLogged({ publish }: World, entry: LogEntry, { versions, copyOf }: KeyItem): void {
+  const version = versions[entry.vid ?? ''];
+  publish?.({ kind: 'logged', entry, copyOf, ...(version === undefined ? {} : { version }) });
 }
 
 async function leaveTraces(world: World, run: Run, version: LogicalVersion): Promise<boolean> {

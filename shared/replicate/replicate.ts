@@ -66,6 +66,7 @@ export async function reconcile(
     }
     if (run.unanswered.size === 0) await acknowledgeOnce(run);
     recorded(run);
+    if (decision.changed) publishReplicated(world, run, read.item, decision);
     await flushLog(world, run, decision.item);
     if (isIdle(run, decision)) return ending(run, decision);
 
@@ -92,6 +93,14 @@ function store(world: World, { item }: Decision, { epoch }: LedgerRead): Promise
     rev: item.rev,
     epoch,
   });
+}
+
+/** Once for each version that comes to stand everywhere: the decision that leaves nothing due. */
+function publishReplicated(world: World, run: Run, before: KeyItem | null, { item, winner }: Decision): void {
+  if (world.publish === undefined || winner === null || item.due !== null) return;
+  if (before !== null && before.due === null && before.frontier.join() === item.frontier.join()) return;
+  const sites = run.route.sites.filter((site) => item.sites[site]?.vid === winner.vid && !item.sites[site]?.evicted);
+  world.publish({ kind: 'replicated', at: world.clock.now(), key: run.key, version: winner, sites });
 }
 
 function isIdle(run: Run, { writes, look, lookEverywhere, keep, ask, item }: Decision): boolean {

@@ -3,6 +3,7 @@
 import { everyRule } from '../decide/rules.ts';
 import { type LedgerAccess, openLedger } from '../ledger/open.ts';
 import { type Fault, isFault } from '../model/fault.ts';
+import type { Publish } from '../model/happening.ts';
 import type { MacKeys } from '../model/marker.ts';
 import type { Site, SiteId } from '../model/site.ts';
 import type { Topology } from '../model/topology.ts';
@@ -28,6 +29,8 @@ export interface Settings {
   readonly macKeys: MacKeys;
   readonly resolvers?: Readonly<Record<string, CustomResolver>>;
   readonly report: (notice: Notice) => void;
+  /** Told of everything that happens, notices included; left out: nobody listens. */
+  readonly publish?: Publish;
   /** Told of a site that cannot be opened, which then answers nothing; left out: then nothing is opened. */
   readonly onSiteDown?: (site: SiteId, fault: Fault) => void;
 }
@@ -40,7 +43,7 @@ export interface OpenWorld {
 
 /** Every bucket is asked for its properties. What has been opened is closed again when something could not be. */
 export async function openWorld(settings: Settings): Promise<OpenWorld> {
-  const { topology, access, macKeys, resolvers = {}, report } = settings;
+  const { topology, access, macKeys, resolvers = {}, publish } = settings;
   const clock = openSystemClock();
   const random = openSystemRandom();
   const timer = openSystemTimer();
@@ -84,7 +87,11 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       macKeys,
       resolvers,
       rules: everyRule,
-      report,
+      report: (notice) => {
+        settings.report(notice);
+        publish?.({ kind: 'noticed', at: clock.now(), notice });
+      },
+      ...(publish === undefined ? {} : { publish }),
     };
     return { world, queues, close };
   } catch (error) {

@@ -2,14 +2,17 @@
 
 import type { Rules } from '../decide/rules.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { Publish } from '../model/happening.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
 import type { MacKeys } from '../model/marker.ts';
+import type { Notice } from '../model/notice.ts';
 import type { ObjectMetadata } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { Topology } from '../model/topology.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ObjectStore } from '../store/store.ts';
 
+export type { Notice } from '../model/notice.ts';
 export type { Timer } from '../store/layers/timer.ts';
 
 export interface World {
@@ -24,6 +27,8 @@ export interface World {
   readonly rules: Rules;
   /** Must return at once and never throw. */
   readonly report: (notice: Notice) => void;
+  /** Absent: nobody listens. */
+  readonly publish?: Publish;
   /** When nothing that takes long is to be begun any more: what is left stays due. Absent: there is time. */
   readonly deadlineAt?: number;
 }
@@ -51,26 +56,3 @@ export type CustomResolver = (
   | { readonly kind: 'pick'; readonly vid: string }
   | { readonly kind: 'merge'; readonly bytes: Uint8Array; readonly metadata: ObjectMetadata }
   | { readonly kind: 'defer'; readonly reason: string };
-
-/** What a person should hear of. */
-export interface Notice {
-  readonly severity: 'warning' | 'alarm';
-  readonly what:
-    | 'site-down'
-    | 'queue-down'
-    | 'ledger-down'
-    | 'out-of-time'
-    | 'bug'
-    | 'site-suspect'
-    | 'brake'
-    | 'corrupt-source'
-    | 'corrupt-replica'
-    | 'unresolved'
-    | 'quarantined'
-    | 'cannot-hold'
-    | 'siblings'
-    | 'refused-row';
-  readonly site?: SiteId;
-  readonly key?: string;
-  readonly detail: string;
-}

@@ -2,6 +2,7 @@
 
 import { everyRule } from '#shared/decide/rules.ts';
 import { type MemoryLedger, openMemoryLedger } from '#shared/ledger/memory.ts';
+import type { Happening } from '#shared/model/happening.ts';
 import type { KeyItem } from '#shared/model/key-item.ts';
 import { fromNativeKey, isReserved } from '#shared/model/key-map.ts';
 import type { LogEntry } from '#shared/model/log-entry.ts';
@@ -52,6 +53,8 @@ export interface Scene {
   readonly queue: Queue;
   readonly calls: Call[];
   readonly notices: Notice[];
+  /** What was published, notices aside. */
+  readonly happenings: Happening[];
 
   put(site: SiteId, key: string, text: string, note?: string): void;
   /** What stands there, as text; null: nothing does. */
@@ -98,11 +101,13 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       resolvers: options.resolvers ?? {},
       rules: everyRule,
       report: (notice) => void scene.notices.push(notice),
+      publish: (happening) => void scene.happenings.push(happening),
     },
     buckets: Object.fromEntries(ids.map((id) => [id, openBucket(id)])),
     queue: openMemoryQueue({ now: () => scene.now }),
     calls: [],
     notices: [],
+    happenings: [],
 
     put(site, key, text, note = 'plain') {
       const metadata = { headers: { contentType: 'text/plain' }, user: { note } };
