@@ -72,6 +72,8 @@ export interface Run {
   readonly suites: readonly SuiteResult[];
 }
 
+export const NO_RCLONE = 'not run: rclone, needs rclone (apt-get install rclone)';
+
 export function isMet({ value, kind, bound }: Target): boolean {
   return kind === 'at least' ? value >= bound : value <= bound;
 }

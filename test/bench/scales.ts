@@ -12,9 +12,14 @@ export interface Scale {
   /** Of the suite `keys`: so many stand in every bucket and the ledger already. */
   readonly keys: readonly number[];
   readonly differences: readonly number[];
-  /** Of the suite `links`: there and back, added to every link. */
+  /** Of the suite `links`: there and back, added to every link; then by name of places. */
   readonly linkMs: readonly number[];
+  readonly places: readonly string[];
+  readonly linkObjects: number;
+  readonly linkRounds: number;
   readonly outageSeconds: number;
+  /** So long it may take until what has waited stands; later is told as such. */
+  readonly catchUpSeconds: number;
   /** Of the suite `micro`. */
   readonly ledgerCalls: number;
   readonly simulatedRuns: number;
@@ -32,8 +37,12 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     changesPerSecond: 50,
     keys: [100, 1_000],
     differences: [0, 10],
-    linkMs: [2, 30],
+    linkMs: [30],
+    places: ['transatlantic'],
+    linkObjects: 60,
+    linkRounds: 1,
     outageSeconds: 2,
+    catchUpSeconds: 30,
     ledgerCalls: 300,
     simulatedRuns: 50,
   },
@@ -46,7 +55,11 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     keys: [1_000, 10_000],
     differences: [0, 10, 1_000],
     linkMs: [2, 30, 80, 200],
+    places: ['same city', 'same continent', 'transatlantic', 'transpacific'],
+    linkObjects: 300,
+    linkRounds: 3,
     outageSeconds: 10,
+    catchUpSeconds: 120,
     ledgerCalls: 3_000,
     simulatedRuns: 500,
   },
@@ -59,7 +72,11 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     keys: [1_000, 10_000, 100_000],
     differences: [0, 10, 1_000],
     linkMs: [2, 30, 80, 200],
+    places: ['same city', 'same continent', 'transatlantic', 'transpacific'],
+    linkObjects: 500,
+    linkRounds: 5,
     outageSeconds: 30,
+    catchUpSeconds: 300,
     ledgerCalls: 20_000,
     simulatedRuns: 5_000,
   },

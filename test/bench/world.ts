@@ -42,6 +42,8 @@ export interface BenchWorker extends Child {
   progress(): Promise<Progress>;
   /** Until so many whole replicas stand in each of these sites. */
   replicated(sites: readonly string[], objects: number): Promise<Progress>;
+  /** How many of the keys that begin so have a replica there. */
+  standing(prefix: string, site: string): Promise<number>;
   /** Until nothing has happened for a moment. */
   quiet(): Promise<Progress>;
 }
@@ -144,6 +146,7 @@ function toWorker(child: Child): BenchWorker {
     ...child,
     go: () => child.ask('go'),
     progress,
+    standing: (prefix, site) => child.ask('standing', prefix, site),
     replicated: (sites, objects) =>
       until('replicated', ({ replicas }) => sites.every((site) => (replicas[site] ?? 0) >= objects)),
     quiet: () => until('quiet', ({ underWay, lastAt }) => underWay === 0 && nowMs() - lastAt > QUIET_MS),

@@ -1,16 +1,16 @@
 /** Links that are long: a TCP proxy before each endpoint, which holds every piece back for half of the way there and back. */
 
 import { connect, createServer, type Socket } from 'node:net';
+import type { Link } from '../links.ts';
 import { serveParent } from '../serve.ts';
 
-export interface Link {
+export interface Opening extends Link {
   readonly port: number;
-  /** There and back. */
-  readonly ms: number;
-  /** Of the pieces, from 0 to 1, so many are lost and sent again. */
-  readonly loss: number;
   readonly seed: number;
 }
+
+/** A piece is as many segments as its bytes need; it comes late when one of them is lost. */
+const SEGMENT_BYTES = 1448;
 
 /** What a lost segment costs at the least: the first time that TCP waits before it sends again. */
 const AGAIN_MS = 200;
@@ -20,11 +20,11 @@ const servers: ReturnType<typeof createServer>[] = [];
 serveParent(
   {
     /** Answers the port of the proxy. */
-    open({ port, ms, loss, seed }: Link): Promise<number> {
+    open({ port, ms, loss, seed }: Opening): Promise<number> {
       let state = seed;
-      const isLost = () => {
+      const isLost = (bytes: number) => {
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-        return state / 2 ** 32 < loss;
+        return state / 2 ** 32 < 1 - (1 - loss) ** Math.ceil(bytes / SEGMENT_BYTES);
       };
       const server = createServer((near) => {
         const far = connect(port, '127.0.0.1');
@@ -45,7 +45,7 @@ serveParent(
 );
 
 /** In order: what comes behind a piece that is sent again waits for it. */
-function forward(from: Socket, to: Socket, ms: number, isLost: () => boolean): void {
+function forward(from: Socket, to: Socket, ms: number, isLost: (bytes: number) => boolean): void {
   const waiting: { readonly at: number; readonly run: () => void }[] = [];
   let last = 0;
   let isSet = false;
@@ -64,7 +64,7 @@ function forward(from: Socket, to: Socket, ms: number, isLost: () => boolean): v
     waiting.push({ at: last, run });
     if (!isSet) set(last - performance.now());
   };
-  from.on('data', (piece) => later(() => to.write(piece), isLost() ? AGAIN_MS : 0));
+  from.on('data', (piece) => later(() => to.write(piece), isLost(piece.length) ? AGAIN_MS : 0));
   from.on('end', () => later(() => to.end()));
   from.on('close', () => later(() => to.destroy()));
   from.on('error', () => to.destroy());

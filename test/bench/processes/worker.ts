@@ -125,6 +125,9 @@ serveParent(
     /** By key, those that begin so. */
     times: (prefix: string): ReadonlyArray<readonly [string, Times]> =>
       [...times].filter(([key]) => key.startsWith(prefix)),
+    /** Of the keys that begin so: how many have a replica there. */
+    standing: (prefix: string, site: string): number =>
+      [...times].filter(([key, { replicaAt }]) => key.startsWith(prefix) && replicaAt[site] !== undefined).length,
     forget: () => times.clear(),
   },
   () => stop(),

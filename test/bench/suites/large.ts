@@ -1,13 +1,14 @@
 /** One large object from S3 to Google and Azure: bytes per second and memory, beside rclone. */
 
 import { rcloneCopy, rcloneVersion } from '../rclone.ts';
-import type { Figure, SuiteResult } from '../result.ts';
+import { type Figure, NO_RCLONE, type SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
 import { PEERS } from '../scales.ts';
 import { nowMs } from '../serve.ts';
 import { median } from '../statistics.ts';
 import type { Context } from '../suites.ts';
+import { inTurns, ratioOf } from '../turns.ts';
 import { type BenchWorld, openBenchWorld } from '../world.ts';
 
 interface Measured {
@@ -24,13 +25,11 @@ export async function large(context: Context): Promise<SuiteResult> {
   const { scale, seed, say } = context;
   const rclone = await rcloneVersion();
   const names = rclone === null ? ['triplicate'] : ['triplicate', 'rclone'];
-  const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
-  for (let round = 0; round < scale.rounds; round++)
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const one = await measure(name, { ...context, seed: seed + round });
-      measured.get(name)?.push(one);
-      say(`large, round ${round + 1}: ${name}: ${(scale.largeBytes / MI / one.seconds).toFixed(1)} MiB/s`);
-    }
+  const measured = await inTurns(names, scale.rounds, async (name, round) => {
+    const one = await measure(name, { ...context, seed: seed + round });
+    say(`large, round ${round + 1}: ${name}: ${(scale.largeBytes / MI / one.seconds).toFixed(1)} MiB/s`);
+    return one;
+  });
   return toResult(context, measured, rclone);
 }
 
@@ -79,11 +78,11 @@ function toResult(
   }));
   const own = all.find(({ name }) => name === 'triplicate');
   const peer = all.find(({ name }) => name === 'rclone');
-  const pairs = peer?.rates.map((rate, round) => (own?.rates[round] ?? Number.NaN) / rate) ?? [];
-  const ratio: Figure = { name: 'large.ratio.rclone', value: median(pairs), unit: 'x', better: 'more', of: pairs };
+  const { pairs, ratio: value } = ratioOf(own?.rates ?? [], peer?.rates ?? []);
+  const ratio: Figure = { name: 'large.ratio.rclone', value, unit: 'x', better: 'more', of: pairs };
   const ratioTarget = {
     what: 'MB/s over those of rclone',
-    value: median(pairs),
+    value,
     kind: 'at least',
     bound: 1,
     unit: 'x',
@@ -138,6 +137,6 @@ function toResult(
         isRatio: false,
       },
     ],
-    notRun: rclone === null ? ['not run: rclone, needs rclone (apt-get install rclone)'] : [],
+    notRun: rclone === null ? [NO_RCLONE] : [],
   };
 }

@@ -1,66 +1,64 @@
 /** Longer ways to the clouds, lost packets, and a cloud that is away for a while. */
 
 import type { LocalConfig } from '../../../local/config.ts';
+import type { CloudName } from '../../../local/faults.ts';
 import { type Child, openChild } from '../child.ts';
+import { evenly, PLACES, type Way } from '../links.ts';
+import { type Drain, drainRate, measureOutage, OUTAGE_RATE } from '../outage.ts';
 import { rcloneCopy, rcloneVersion } from '../rclone.ts';
-import type { Figure, SuiteResult } from '../result.ts';
+import { type Figure, NO_RCLONE, type SuiteResult, type Target } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
 import { PEERS, WRITES_AT_ONCE } from '../scales.ts';
 import { nowMs } from '../serve.ts';
+import { median, rounded } from '../statistics.ts';
 import type { Context } from '../suites.ts';
+import { inTurns, ratioOf } from '../turns.ts';
 import { type BenchWorld, openBenchWorld } from '../world.ts';
 
 interface Measured {
-  readonly name: string;
-  readonly triplicate: number;
-  readonly rclone: number | null;
-}
-
-interface Drain {
-  readonly waiting: number;
-  readonly outageSeconds: number;
-  readonly drainSeconds: number;
+  readonly way: Way;
+  readonly triplicate: readonly number[];
+  /** Empty: it is not here. */
+  readonly rclone: readonly number[];
 }
 
 const SIZE_BYTES = 4 * 1024;
-const OBJECTS_MAX = 500;
-const LOSS = 0.01;
-const LOSS_MS = 30;
-const OUTAGE_RATE = 30;
+const LOSSY = evenly(30, 0.01);
 const TARGETS = ['gcp', 'azure'] as const;
+const NAMES: readonly CloudName[] = ['aws', 'gcp', 'azure'];
 
 export async function links(context: Context): Promise<SuiteResult> {
   const { scale, say } = context;
   const rclone = await rcloneVersion();
-  const ways = [
-    ...scale.linkMs.map((ms) => ({ name: `${ms} ms`, ms, loss: 0 })),
-    { name: `${LOSS_MS} ms, ${LOSS * 100} % lost`, ms: LOSS_MS, loss: LOSS },
-  ];
+  const drain = await measureOutage(context);
+  say(`links: ${verdictOf(drain)}`);
+  const places = PLACES.filter(({ name }) => scale.places.includes(name));
   const measured: Measured[] = [];
-  for (const { name, ...way } of ways) {
-    const triplicate = await through(way, context, byTriplicate);
-    const peer = rclone === null ? null : await through(way, context, byRclone);
-    measured.push({ name, triplicate, rclone: peer });
-    say(`links: ${name}: ${triplicate.toFixed(0)} objects/s, rclone ${peer?.toFixed(0) ?? 'not run'}`);
+  for (const way of [...scale.linkMs.map((ms) => evenly(ms)), LOSSY, ...places]) {
+    const names = rclone === null ? ['triplicate'] : ['triplicate', 'rclone'];
+    const rates = await inTurns(names, scale.linkRounds, (name, round) =>
+      through(way, context, round, name === 'rclone' ? byRclone : byTriplicate),
+    );
+    const { triplicate = [], rclone: peer = [] } = Object.fromEntries(rates);
+    measured.push({ way, triplicate, rclone: peer });
+    const told = peer.length === 0 ? 'not run' : median(peer).toFixed(0);
+    say(`links: ${way.name}: ${median(triplicate).toFixed(0)} objects/s, rclone ${told}`);
   }
-  const drain = await drainAfterOutage(context);
-  say(`links: ${drain.waiting} changes waited, worked off in ${drain.drainSeconds.toFixed(1)} s`);
-  return toResult(Math.min(OBJECTS_MAX, scale.objects), measured, drain, rclone);
+  return toResult(context, measured, drain, rclone);
 }
 
-type Way = { readonly ms: number; readonly loss: number };
 type Runner = (world: BenchWorld, config: LocalConfig, sample: Sample) => Promise<number>;
 
 /** Objects a second, to both targets. */
-async function through(way: Way, { scale, seed }: Context, run: Runner): Promise<number> {
-  const objects = Math.min(OBJECTS_MAX, scale.objects);
-  const sample: Sample = { prefix: 'links', seed, objects, sizeBytes: SIZE_BYTES };
-  const world = await openBenchWorld({ seed });
+async function through(way: Way, { scale, seed }: Context, round: number, run: Runner): Promise<number> {
+  const objects = scale.linkObjects;
+  const sample: Sample = { prefix: 'links', seed: seed + round, objects, sizeBytes: SIZE_BYTES };
+  const world = await openBenchWorld({ seed: sample.seed });
   const proxy = openChild('proxy');
   try {
     await world.write({ ...sample, atOnce: WRITES_AT_ONCE });
-    const seconds = await run(world, await behind(proxy, world.config, way, seed), sample);
+    const seconds = await run(world, await behind(proxy, world.config, way, sample.seed), sample);
     await world.verify(sample);
     return objects / seconds;
   } finally {
@@ -81,102 +79,131 @@ async function byRclone(_world: BenchWorld, config: LocalConfig, { prefix }: Sam
   return (await rcloneCopy(config, prefix, TARGETS, PEERS.rclone)).seconds;
 }
 
-/** The same world, each of its endpoints behind a link. */
-async function behind(proxy: Child, config: LocalConfig, { ms, loss }: Way, seed: number): Promise<LocalConfig> {
-  let text = JSON.stringify(config);
-  const ports = new Set([...text.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, port]) => port ?? ''));
-  for (const port of ports) {
-    const near = await proxy.ask<number>('open', { port: Number(port), ms, loss, seed });
-    text = text.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${near}`);
+/** The same world, each of its endpoints behind the link of its cloud. */
+async function behind(proxy: Child, config: LocalConfig, { links: by }: Way, seed: number): Promise<LocalConfig> {
+  const moved: Record<string, unknown> = { ...config };
+  for (const name of NAMES) {
+    let text = JSON.stringify(config[name]);
+    const ports = new Set([...text.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, port]) => port ?? ''));
+    for (const port of ports) {
+      const near = await proxy.ask<number>('open', { port: Number(port), ...by[name], seed });
+      text = text.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${near}`);
+    }
+    moved[name] = JSON.parse(text);
   }
-  return JSON.parse(text) as LocalConfig;
+  return moved as unknown as LocalConfig;
 }
 
-/** Azure is away while changes come; measured is how long after its return the last of them stands there. */
-async function drainAfterOutage({ scale, seed }: Context): Promise<Drain> {
-  const objects = Math.max(1, Math.round(scale.outageSeconds * OUTAGE_RATE));
-  const sample: Sample = { prefix: 'outage', seed, objects, sizeBytes: SIZE_BYTES };
-  const world = await openBenchWorld({ seed });
-  try {
-    const worker = await world.openWorker();
-    await worker.go();
-    await world.clouds.azure.ask('addFault', { kind: 'outage' });
-    await world.write({ ...sample, atOnce: WRITES_AT_ONCE, rate: OUTAGE_RATE });
-    await worker.replicated(['gcp'], objects);
-    const { replicas } = await worker.progress();
-    await world.clouds.azure.ask('clearFaults');
-    const backAt = nowMs();
-    const { lastReplicaAt } = await worker.replicated(TARGETS, objects);
-    await world.verify(sample);
-    return {
-      waiting: objects - (replicas.azure ?? 0),
-      outageSeconds: scale.outageSeconds,
-      drainSeconds: (lastReplicaAt - backAt) / 1000,
-    };
-  } finally {
-    await world.close();
-  }
+function verdictOf({ waiting, worked, caughtUpSeconds, boundSeconds }: Drain): string {
+  return caughtUpSeconds === null
+    ? `did not catch up within ${boundSeconds} s: ${worked} of the ${waiting} changes that waited stand`
+    : `caught up ${caughtUpSeconds.toFixed(1)} s after the return: ${waiting} changes had waited`;
 }
 
-function toResult(objects: number, measured: readonly Measured[], drain: Drain, rclone: string | null): SuiteResult {
+function toResult({ scale }: Context, measured: readonly Measured[], drain: Drain, rclone: string | null): SuiteResult {
+  const rows = measured.map(({ way, triplicate, rclone: peer }) => {
+    const id = way.name.replaceAll(/[^\w]+/g, '-');
+    return { way, id, triplicate, own: median(triplicate), peer: median(peer), ...ratioOf(triplicate, peer) };
+  });
   return {
     name: 'links',
     title: 'Long links, lost packets, an outage',
     how: [
       said(
-        `${objects} objects of 4 KiB from S3 to Google and Azure, one run each. A TCP proxy`,
-        'stands before every endpoint and holds each piece back for half of the time there',
-        'and back; a piece that is lost comes 200 ms later, and what is behind it waits.',
+        `${scale.linkObjects} objects of 4 KiB from S3 to Google and Azure; ${scale.linkRounds} rounds in turns, medians.`,
+        'A TCP proxy stands before every endpoint and holds each piece back for half of the time there and back;',
+        'a piece of which a segment is lost comes 200 ms later, and what is behind it waits.',
+        'At a place by name Triplicate, or rclone, runs beside the S3 bucket.',
       ),
       `Triplicate works on 64 changes at once; rclone runs with ${PEERS.rclone.join(' ')}.`,
       said(
-        `The outage: every connection to Azure is cut for at least ${drain.outageSeconds} s,`,
-        `while ${OUTAGE_RATE} changes a second come at S3. What is measured begins when Azure`,
-        'is back.',
+        `The outage: every connection to Azure, its queue included, is cut for ${drain.outageSeconds} s,`,
+        `while ${OUTAGE_RATE} changes a second come at S3. What is measured begins when Azure is back,`,
+        `and is given up after ${drain.boundSeconds} s. Here Triplicate ${verdictOf(drain)}.`,
       ),
     ],
     figures: [
-      ...measured.flatMap(({ name, triplicate, rclone: peer }): Figure[] => {
-        const id = name.replaceAll(/[^\w]+/g, '-');
-        return [
-          { name: `links.${id}.objects-per-second`, value: triplicate, unit: 'objects/s', better: 'more' },
-          ...(peer === null
-            ? []
-            : [{ name: `links.${id}.ratio`, value: triplicate / peer, unit: 'x', better: 'more' as const }]),
-        ];
-      }),
-      { name: 'links.drain', value: drain.drainSeconds, unit: 's', better: 'less' },
+      ...rows.flatMap(({ id, triplicate, own, pairs, ratio }): Figure[] => [
+        { name: `links.${id}.objects-per-second`, value: own, unit: 'objects/s', better: 'more', of: triplicate },
+        ...(pairs.length === 0
+          ? []
+          : [{ name: `links.${id}.ratio`, value: ratio, unit: 'x', better: 'more' as const, of: pairs }]),
+      ]),
+      { name: 'links.outage.drain-rate', value: drainRate(drain), unit: 'changes/s', better: 'more' },
+      ...(drain.caughtUpSeconds === null
+        ? []
+        : [{ name: 'links.outage.caught-up', value: drain.caughtUpSeconds, unit: 's', better: 'less' as const }]),
     ],
     tables: [
       {
         title: 'Objects per second',
-        columns: ['there and back', 'Triplicate', 'rclone', 'Triplicate is faster by'],
-        rows: measured.map(({ name, triplicate, rclone: peer }) => [
-          name,
-          triplicate,
-          peer,
-          peer === null ? null : triplicate / peer,
+        columns: ['way', 'Triplicate', 'rclone', 'Triplicate is faster by', 'where that comes from'],
+        rows: rows.map(({ way, own, peer, ratio, pairs }) => [
+          way.name,
+          own,
+          pairs.length === 0 ? null : peer,
+          pairs.length === 0 ? null : ratio,
+          way.source,
         ]),
       },
       {
         title: 'After an outage of Azure',
-        columns: ['changes that waited', 'outage, s', 'until the last one stands, s'],
-        rows: [[drain.waiting, drain.outageSeconds, drain.drainSeconds]],
+        columns: [
+          'changes',
+          'outage, s',
+          'at Google when Azure returned',
+          'waited for Azure',
+          'first one stands after, s',
+          'changes/s until the last one',
+          'caught up after, s',
+        ],
+        rows: [
+          [
+            drain.changes,
+            drain.outageSeconds,
+            drain.elsewhere,
+            drain.waiting,
+            drain.firstSeconds,
+            drainRate(drain),
+            drain.caughtUpSeconds ?? `not within ${drain.boundSeconds}: ${drain.worked} of ${drain.waiting}`,
+          ],
+        ],
       },
     ],
     charts: [
       {
         kind: 'bars',
         name: 'links',
-        title: 'Objects per second by time there and back',
+        title: 'Objects per second by way',
         unit: 'objects/s',
-        bars: measured.flatMap(({ name, triplicate, rclone: peer }) => [
-          { label: `${name}: triplicate`, value: triplicate },
-          ...(peer === null ? [] : [{ label: `${name}: rclone`, value: peer }]),
+        bars: rows.flatMap(({ way, own, peer, pairs }) => [
+          { label: `${way.name}: triplicate`, value: own },
+          ...(pairs.length === 0 ? [] : [{ label: `${way.name}: rclone`, value: peer }]),
         ]),
       },
+      {
+        kind: 'lines',
+        name: 'links-outage',
+        title: `Changes that wait for Azure after ${drain.outageSeconds} s of outage`,
+        x: 'seconds after its return',
+        y: 'changes',
+        lines: [{ label: 'still waiting', points: drain.points }],
+      },
     ],
-    targets: [],
-    notRun: rclone === null ? ['not run: rclone, needs rclone (apt-get install rclone)'] : [],
+    targets: targetsOf(drain),
+    notRun: rclone === null ? [NO_RCLONE] : [],
   };
+}
+
+function targetsOf({ waiting, worked, boundSeconds }: Drain): readonly Target[] {
+  return [
+    {
+      what: `share of the changes waiting for Azure that stand within ${rounded(boundSeconds)} s of its return`,
+      value: waiting === 0 ? 1 : worked / waiting,
+      kind: 'at least',
+      bound: 1,
+      unit: '',
+      isRatio: false,
+    },
+  ];
 }

@@ -3,13 +3,14 @@
 import { openChild } from '../child.ts';
 import type { Counts } from '../processes/cloud.ts';
 import { rcloneCopy, rcloneVersion } from '../rclone.ts';
-import type { Figure, SuiteResult } from '../result.ts';
+import { type Figure, NO_RCLONE, type SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
 import { PEERS, WRITES_AT_ONCE } from '../scales.ts';
 import { nowMs } from '../serve.ts';
 import { median } from '../statistics.ts';
 import type { Context } from '../suites.ts';
+import { inTurns, ratioOf } from '../turns.ts';
 import { type BenchWorld, openBenchWorld } from '../world.ts';
 
 interface Measured {
@@ -42,15 +43,11 @@ export async function small(context: Context): Promise<SuiteResult> {
   const { scale, seed, say } = context;
   const rclone = await rcloneVersion();
   const names = Object.keys(CONTENDERS).filter((name) => rclone !== null || !name.startsWith('rclone'));
-  const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
-  for (let round = 0; round < scale.rounds; round++) {
-    // Whoever comes first in one round comes last in the next.
-    for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
-      const one = await measure(name, { ...context, seed: seed + round });
-      measured.get(name)?.push(one);
-      say(`small, round ${round + 1}: ${name}: ${(scale.objects / one.seconds).toFixed(0)} objects/s`);
-    }
-  }
+  const measured = await inTurns(names, scale.rounds, async (name, round) => {
+    const one = await measure(name, { ...context, seed: seed + round });
+    say(`small, round ${round + 1}: ${name}: ${(scale.objects / one.seconds).toFixed(0)} objects/s`);
+    return one;
+  });
   return toResult(context, measured, rclone);
 }
 
@@ -139,10 +136,7 @@ function toResult(
   const own = all.find(({ name }) => name === 'triplicate');
   const peers = all.filter(({ name }) => name !== 'triplicate');
   // Pairs of one round, so that what else the machine does strikes both.
-  const ratios = peers.map(({ name, id, rates }) => {
-    const pairs = rates.map((rate, round) => (own?.rates[round] ?? Number.NaN) / rate);
-    return { name, id, pairs, ratio: median(pairs) };
-  });
+  const ratios = peers.map(({ name, id, rates }) => ({ name, id, ...ratioOf(own?.rates ?? [], rates) }));
   const kinds = [...new Set(all.flatMap(({ counts }) => Object.keys(counts)))].sort();
   return {
     name: 'small',
@@ -228,6 +222,6 @@ function toResult(
         unit: 'x',
         isRatio: true,
       })),
-    notRun: rclone === null ? ['not run: rclone, needs rclone (apt-get install rclone)'] : [],
+    notRun: rclone === null ? [NO_RCLONE] : [],
   };
 }
