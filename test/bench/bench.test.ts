@@ -32,7 +32,7 @@ const suite: SuiteResult = {
     },
   ],
   charts: [{ kind: 'bars', name: 'rates', title: 'a < b & c', unit: '/s', bars: [{ label: '<us>', value: 150 }] }],
-  targets: [{ what: 'rate', value: 1.2, kind: 'at least', bound: 1.5, unit: 'x', isRatio: true }],
+  targets: [{ what: 'rate', value: 1.2, kind: 'at least', bound: 1.5, unit: 'x' }],
   notRun: ['not run: rclone, needs rclone'],
 };
 

@@ -45,8 +45,11 @@ export interface Target {
   readonly kind: 'at least' | 'at most';
   readonly bound: number;
   readonly unit: string;
-  /** Ratios hold on any machine, seconds do not. */
-  readonly isRatio: boolean;
+  /**
+   * A build fails beyond this: what is found today, with room for a machine's mood. Only for ratios and counts, which
+   * hold on any machine; left out where a figure does not.
+   */
+  readonly gate?: number;
 }
 
 export interface SuiteResult {
@@ -76,4 +79,9 @@ export const NO_RCLONE = 'not run: rclone, needs rclone (apt-get install rclone)
 
 export function isMet({ value, kind, bound }: Target): boolean {
   return kind === 'at least' ? value >= bound : value <= bound;
+}
+
+/** Whether a build may go on. */
+export function passesGate(target: Target): boolean {
+  return target.gate === undefined || isMet({ ...target, bound: target.gate });
 }

@@ -12,6 +12,8 @@ export interface Scale {
   /** Of the suite `keys`: so many stand in every bucket and the ledger already. */
   readonly keys: readonly number[];
   readonly differences: readonly number[];
+  /** Measured at each number of keys, in batches. */
+  readonly keyChanges: number;
   /** Of the suite `links`: there and back, added to every link; then by name of places. */
   readonly linkMs: readonly number[];
   readonly places: readonly string[];
@@ -35,8 +37,9 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     largeBytes: 32 * MI,
     changes: 300,
     changesPerSecond: 50,
-    keys: [100, 1_000],
+    keys: [1_000, 10_000],
     differences: [0, 10],
+    keyChanges: 200,
     linkMs: [30],
     places: ['transatlantic'],
     linkObjects: 60,
@@ -52,8 +55,9 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     largeBytes: 256 * MI,
     changes: 3_000,
     changesPerSecond: 100,
-    keys: [1_000, 10_000],
+    keys: [1_000, 10_000, 100_000],
     differences: [0, 10, 1_000],
+    keyChanges: 1_000,
     linkMs: [2, 30, 80, 200],
     places: ['same city', 'same continent', 'transatlantic', 'transpacific'],
     linkObjects: 300,
@@ -69,8 +73,9 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     largeBytes: 1024 * MI,
     changes: 12_000,
     changesPerSecond: 100,
-    keys: [1_000, 10_000, 100_000],
+    keys: [1_000, 10_000, 100_000, 1_000_000],
     differences: [0, 10, 1_000],
+    keyChanges: 2_500,
     linkMs: [2, 30, 80, 200],
     places: ['same city', 'same continent', 'transatlantic', 'transpacific'],
     linkObjects: 500,

@@ -31,6 +31,8 @@ export interface BenchWorld {
 export interface WorkerOptions {
   readonly ledger?: LedgerKind;
   readonly concurrency?: number;
+  /** Left out: all three. */
+  readonly sites?: readonly CloudName[];
   /** Where a CPU profile is left. */
   readonly profiles?: string;
   /** Instead of the world's own, where the way to it is slow. */
@@ -110,13 +112,14 @@ export async function openBenchWorld({ seed, durable = false }: WorldOptions): P
         return all.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
       },
 
-      async openWorker({ ledger = 'sqlite', concurrency, profiles, config: way = config } = {}) {
+      async openWorker({ ledger = 'sqlite', concurrency, sites, profiles, config: way = config } = {}) {
         const execArgv = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
         const child = open('worker', { execArgv });
         await child.ask('start', {
           config: way,
           ledger: { kind: ledger, folder },
           ...(concurrency && { concurrency }),
+          ...(sites && { sites }),
         });
         return toWorker(child);
       },

@@ -6,7 +6,9 @@ import { openCloud } from '../../../local/cloud.ts';
 import { ANY_PORTS, type LocalConfig } from '../../../local/config.ts';
 import { type CloudName, type Effect, type Faults, openFaults } from '../../../local/faults.ts';
 import { startGoogle } from '../../../local/google/start.ts';
+import type { Database } from '../../../local/state/sqlite.ts';
 import { serveParent } from '../serve.ts';
+import { type Multiplying, multiplyGcs, multiplyS3 } from '../thin.ts';
 
 export interface CloudStart {
   readonly name: CloudName;
@@ -22,6 +24,7 @@ const STARTS = { aws: startAws, gcp: startGoogle, azure: startAzure } as const;
 
 let counts: Counts = {};
 let faults: Faults | null = null;
+let db: Database | null = null;
 let stop = async () => {};
 
 serveParent(
@@ -43,6 +46,7 @@ serveParent(
         report: (line) => console.error(line),
         ...(folder && { folder }),
       });
+      db = cloud.state.db;
       const running = await STARTS[name](cloud, ANY_PORTS);
       stop = async () => {
         await running.stop();
@@ -55,6 +59,10 @@ serveParent(
       const taken = counts;
       counts = {};
       return taken;
+    },
+    multiply(service: 's3' | 'gcs', wish: Multiplying): string {
+      if (db === null) throw new Error('this cloud has not been started');
+      return service === 's3' ? multiplyS3(db, wish) : multiplyGcs(db, wish);
     },
     addFault: (effect: Effect) => faults?.add({ effect }).id,
     clearFaults: () => faults?.clear(),

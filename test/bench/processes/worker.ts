@@ -17,6 +17,8 @@ export interface WorkerStart {
   readonly config: LocalConfig;
   readonly ledger: LedgerChoice;
   readonly concurrency?: number;
+  /** Left out: all three. */
+  readonly sites?: readonly string[];
 }
 
 /** What has happened since `go`. */
@@ -81,12 +83,22 @@ function watched(store: ObjectStore): ObjectStore {
 
 serveParent(
   {
-    async start({ config, ledger, concurrency }: WorkerStart): Promise<void> {
+    async start({ config, ledger, concurrency, sites = ['aws', 'gcp', 'azure'] }: WorkerStart): Promise<void> {
       const report = ({ severity, what, site, key, detail }: Readonly<Record<string, unknown>>) => {
         if (reports.length < REPORTS_MAX) reports.push([severity, what, site, key, detail].filter(Boolean).join(' | '));
       };
       if (ledger.kind === 'dynamodb') await createTable(config);
-      const settings = { ...toLocalSettings(config, ledger), report: (notice: object) => report({ ...notice }) };
+      const { topology, queues: addresses, ...others } = toLocalSettings(config, ledger);
+      const settings = {
+        ...others,
+        topology: {
+          ...topology,
+          sites: topology.sites.filter(({ id }) => sites.includes(id)),
+          routes: topology.routes.map((route) => ({ ...route, sites: [...sites] })),
+        },
+        queues: Object.fromEntries(sites.map((id) => [id, addresses[id] ?? ''])),
+        report: (notice: object) => report({ ...notice }),
+      };
       const { world: bare, queues, close } = await openWorld(settings);
       for (const { id } of bare.topology.sites) await plantSentinel(bare, id);
       const stores = Object.fromEntries(Object.entries(bare.stores).map(([id, store]) => [id, watched(store)]));

@@ -160,7 +160,6 @@ function toResult(objects: number, phases: readonly Phase[]): SuiteResult {
         kind: 'at most',
         bound: 1.5,
         unit: '$',
-        isRatio: true,
       },
     ],
     notRun: [],

@@ -142,7 +142,6 @@ function toResult(
         kind: 'at most',
         bound: 50,
         unit: 'ms',
-        isRatio: false,
       },
       {
         what: 'delay until both replicas stand, p99',
@@ -150,7 +149,6 @@ function toResult(
         kind: 'at most',
         bound: 1000,
         unit: 'ms',
-        isRatio: false,
       },
     ],
     notRun: [],

@@ -86,7 +86,6 @@ function toResult(
     kind: 'at least',
     bound: 1,
     unit: 'x',
-    isRatio: true,
   } as const;
   return {
     name: 'large',
@@ -134,7 +133,6 @@ function toResult(
         kind: 'at most',
         bound: 256,
         unit: 'MiB',
-        isRatio: false,
       },
     ],
     notRun: rclone === null ? [NO_RCLONE] : [],

@@ -203,7 +203,6 @@ function targetsOf({ waiting, worked, boundSeconds }: Drain): readonly Target[] 
       kind: 'at least',
       bound: 1,
       unit: '',
-      isRatio: false,
     },
   ];
 }

@@ -220,7 +220,6 @@ function toResult(
         kind: 'at least',
         bound: 1.5,
         unit: 'x',
-        isRatio: true,
       })),
     notRun: rclone === null ? [NO_RCLONE] : [],
   };
