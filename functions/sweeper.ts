@@ -28,6 +28,7 @@ export function startSweeper(world: World, options: SweeperOptions): RunningSwee
   const { timer, sweepEveryMs = 5 * SECOND, passEveryMs = HOUR, keysAtOnce = 200 } = options;
   let stopped = false;
   let lastPassAt = world.clock.now();
+  let waiting = false;
   let round = Promise.resolve();
   let cancel = timer.after(sweepEveryMs, begin);
 
@@ -39,13 +40,24 @@ export function startSweeper(world: World, options: SweeperOptions): RunningSwee
 
   async function tick(): Promise<void> {
     try {
-      await sweep(world, keysAtOnce);
+      await sweepDue();
       if (passEveryMs === 0 || world.clock.now() - lastPassAt < passEveryMs) return;
       lastPassAt = world.clock.now();
       await pass(world);
     } catch (error) {
       if (!isFault(error)) throw error;
       world.report({ severity: 'warning', what: 'ledger-down', detail: error.message });
+    }
+  }
+
+  /** When a site answers again, what waits for it need not wait for its hour. */
+  async function sweepDue(): Promise<void> {
+    const swept = await sweepAll(world, keysAtOnce, 0, () => stopped);
+    const isBack = waiting && swept.done > 0;
+    waiting = swept.waiting > 0 || (waiting && !isBack);
+    if (isBack) {
+      const ahead = await sweepAll(world, keysAtOnce, world.topology.limits.leaseMs, () => stopped);
+      waiting = ahead.waiting > 0;
     }
   }
 
@@ -56,6 +68,26 @@ export function startSweeper(world: World, options: SweeperOptions): RunningSwee
       await round;
     },
   };
+}
+
+/** Page after page of what is due, until there is no more or nothing comes of it. */
+export async function sweepAll(
+  world: World,
+  keysAtOnce: number,
+  aheadMs = 0,
+  isOver: () => boolean = () => false,
+): Promise<{ readonly done: number; readonly waiting: number }> {
+  let done = 0;
+  let waiting = 0;
+  for (;;) {
+    const swept = await sweep(world, keysAtOnce, aheadMs);
+    done += swept.done;
+    waiting += swept.waiting;
+    const isLast = swept.done + swept.later + swept.failed < keysAtOnce;
+    // What was not done is due again later; ahead of its time that may still be within this page.
+    const isIdle = swept.done === 0 && (aheadMs > 0 || swept.later === 0);
+    if (isLast || isIdle || isOver() || isTimeUp(world)) return { done, waiting };
+  }
 }
 
 /** One pass over everything; tombstones may be forgotten when it has seen every site. */

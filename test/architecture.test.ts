@@ -21,7 +21,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'shared/dns/': [model],
   'shared/alert/': [model],
   'shared/world/': [model, 'shared/decide/rules.ts', ...driverFolders],
-  'shared/replicate/': [model, 'shared/decide/', 'shared/world/', ...interfaces],
+  'shared/replicate/': [model, 'shared/decide/', 'shared/world/', ...interfaces, 'shared/store/parallel.ts'],
   'shared/failover/': [model, 'shared/decide/', 'shared/world/', ...interfaces],
   'functions/': [model, 'events/', 'shared/replicate/', 'shared/failover/', 'shared/world/'],
   'local/': ['functions/', 'events/', 'shared/'],

@@ -2,10 +2,9 @@
 
 import { fault, isFault } from '../../shared/model/fault.ts';
 import { type Handed, type InTurn, type Settlement, type Source, workInTime } from '../../shared/replicate/consume.ts';
-import { sweep } from '../../shared/replicate/sweep.ts';
-import { isTimeUp, withDeadline } from '../../shared/replicate/time.ts';
+import { withDeadline } from '../../shared/replicate/time.ts';
 import type { Timer, World } from '../../shared/world/world.ts';
-import { pass } from '../sweeper.ts';
+import { pass, sweepAll } from '../sweeper.ts';
 import { openTurns } from '../turns.ts';
 
 /** What functions work with; opened by an entry when the first invocation comes. */
@@ -105,7 +104,10 @@ export function openFunctions({ open, timer }: FunctionOptions): Functions {
     async run(task, remainingMs) {
       const { world } = await opened();
       const within = limited(world, remainingMs);
-      await inTime(remainingMs, () => (task === 'sweep' ? sweepAll(within) : pass(within)));
+      await inTime(remainingMs, async () => {
+        if (task === 'sweep') await sweepAll(within, KEYS_AT_ONCE);
+        else await pass(within);
+      });
     },
   };
 }
@@ -130,15 +132,6 @@ async function settle(
       ? { kind: 'again', delayMs: dueInMs }
       : await workInTime(world, () => read(delivery), delivery.attempt, inTurn);
   return (removes && settlement.kind === 'done') || queue.settle(delivery.receipt, settlement);
-}
-
-/** Until nothing is due, as long as that gets anywhere. */
-async function sweepAll(world: World): Promise<void> {
-  for (;;) {
-    const { done, later, failed } = await sweep(world, KEYS_AT_ONCE);
-    const isLast = done + later + failed < KEYS_AT_ONCE || done + later === 0;
-    if (isLast || isTimeUp(world)) return;
-  }
 }
 
 function limited(world: World, remainingMs: number): World {

@@ -1,6 +1,6 @@
 /** One decision about one key: what was seen, what it means, who wins, what to write. Pure, and the only way an item changes. */
 
-import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
+import type { Intent, KeyItem, LogicalVersion } from '../model/key-item.ts';
 import { RESOLVER, type SiteId } from '../model/site.ts';
 import { siteOf } from '../model/topology.ts';
 import { dotName, join, type VersionVector } from '../model/version-vector.ts';
@@ -20,11 +20,20 @@ export type CustomAnswer = { readonly siblings: readonly string[] } & (
   | { readonly kind: 'defer'; readonly reason: string }
 );
 
+const RETRY_FIRST_MS = 5_000;
+const UNANSWERED_MAX = 3;
+
 export interface Seen extends Omit<Planning, 'justLooked'> {
   readonly looks: readonly Look[];
   readonly exactToken: (site: SiteId) => boolean;
   /** Writes of ours that cannot happen any more, whether they did or not. */
   readonly spent: ReadonlySet<string>;
+  /** Writes of ours that were refused, or never made: they did not happen and will not. */
+  readonly refused: ReadonlySet<string>;
+  /** Sites that failed in this run, and may well answer a while later. */
+  readonly backSoon: ReadonlySet<SiteId>;
+  /** Writes of ours that nobody answered and nobody waits for any more: they may have happened, or still may. */
+  readonly unsure: ReadonlySet<string>;
   /** Holders that turned out not to have the bytes. */
   readonly gone: ReadonlyArray<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
   /** What stands at these sites is not what it should be: unreadable, cut short or tampered with. */
@@ -71,7 +80,7 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
   const keep = resolution?.kind === 'winner-in-waiting' ? resolution.keep : [];
   const ask = resolution?.kind === 'ask' ? resolution : null;
   const settled = planned.behind.length === 0 && keep.length === 0 && ask === null;
-  item.due = settled && item.outbox.length === 0 ? null : dueAt(item, seen);
+  item.due = settled && item.outbox.length === 0 ? null : dueAt(item, planned, seen);
   noteTombstone(item, settled, winner, seen.now);
   return {
     item,
@@ -117,6 +126,16 @@ function observe(item: KeyItem, seen: Seen): void {
     const state = stateOf(item, look.site);
     state.intents = state.intents.filter((intent) => !seen.spent.has(intent.wid));
   }
+  for (const state of Object.values(item.sites)) {
+    state.intents = state.intents
+      .filter(({ wid }) => !seen.refused.has(wid))
+      .map((intent) => (seen.unsure.has(intent.wid) ? handedBack(intent, seen.now) : intent));
+  }
+}
+
+/** Whoever comes next need not wait for the end of the lease; it looks first whether the write has happened. */
+function handedBack(intent: Intent, now: number): Intent {
+  return intent.leaseUntil <= now ? intent : { ...intent, leaseUntil: now };
 }
 
 /** As if nothing we know of stood there; whatever is written over it still names what does. */
@@ -243,8 +262,17 @@ function leaveUnresolved(item: KeyItem, reason: string, seen: Seen): void {
   remember(item, seen, { id: `unresolved/${item.frontier.join()}`, kind: 'unresolved', note: reason });
 }
 
-function dueAt(item: KeyItem, { now, topology }: Seen): number {
-  return item.due !== null && item.due > now ? item.due : now + topology.limits.leaseMs;
+/**
+ * A worker at work is given its lease. What only waits for a site is tried again: soon while it is new, then ever less
+ * often; but not where writes go unanswered time and again, since a site takes only so many of them.
+ */
+function dueAt(item: KeyItem, { intents, behind }: Plan, { now, topology, backSoon }: Seen): number {
+  const { leaseMs } = topology.limits;
+  const known = item.due !== null && item.due > now ? item.due : now + leaseMs;
+  const waiting = behind.some((site) => backSoon.has(site) && stateOf(item, site).intents.length < UNANSWERED_MAX);
+  if (intents.length > 0 || !waiting) return known;
+  const newest = Math.max(...item.frontier.map((vid) => item.versions[vid]?.hlc.ms ?? 0));
+  return Math.min(known, now + Math.min(leaseMs, Math.max(RETRY_FIRST_MS, Math.floor((now - newest) / 2))));
 }
 
 function noteTombstone(item: KeyItem, settled: boolean, winner: LogicalVersion | null, now: number): void {

@@ -67,6 +67,7 @@ async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null
 
 function failed(run: Run, site: SiteId, error: Fault): null {
   run.down.add(site);
+  if (error.retry !== 'never') run.backSoon.add(site);
   if (run.named.has(site)) run.unanswered.set(site, error);
   return null;
 }

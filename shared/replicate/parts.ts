@@ -37,7 +37,7 @@ interface OpenJob {
 
 export async function copyByParts(world: World, run: Run, version: LogicalVersion, target: Target): Promise<void> {
   const published = await whenStaged(world, run, version, target);
-  if (published === null) run.spent.add(target.intent.wid);
+  if (published === null) run.refused.add(target.intent.wid);
 }
 
 async function whenStaged(world: World, run: Run, version: LogicalVersion, target: Target): Promise<true | null> {
@@ -68,6 +68,7 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
   } catch (error) {
     if (!isFault(error)) throw error;
     run.down.add(target.site);
+    if (error.retry !== 'never') run.backSoon.add(target.site);
     return null;
   }
 }
@@ -76,6 +77,7 @@ async function whenStaged(world: World, run: Run, version: LogicalVersion, targe
 function leave(run: Run, site: SiteId): null {
   run.outOfTime = true;
   run.down.add(site);
+  run.backSoon.add(site);
   return null;
 }
 

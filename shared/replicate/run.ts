@@ -23,8 +23,12 @@ export interface Run {
   readonly lookAt: Set<SiteId>;
   /** Answers to writes at sites whose token proves what they replaced. */
   readonly answers: Answer[];
-  /** Writes that cannot happen any more: refused, or answered at a site where only a look can tell over what. */
+  /** Writes answered at a site where only a look can tell over what. */
   readonly spent: Set<string>;
+  /** Writes that have not happened and will not. */
+  readonly refused: Set<string>;
+  /** Writes that nobody answered. */
+  readonly unsure: Set<string>;
   readonly gone: Array<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
   readonly spoiled: Array<{ readonly site: SiteId; readonly phys: string }>;
   readonly logged: Set<string>;
@@ -32,6 +36,8 @@ export interface Run {
   customAnswer: CustomAnswer | null;
   /** Sites that failed us: looked at again only when told to, not written to in this run. */
   readonly down: Set<SiteId>;
+  /** Those of them that may well answer a while later. */
+  readonly backSoon: Set<SiteId>;
   /** The sites the change named. */
   readonly named: ReadonlySet<SiteId>;
   /** Those of them that could not be looked at: then the change is not recorded. */
@@ -61,12 +67,15 @@ export function openRun(
     lookAt: new Set(sites),
     answers: [],
     spent: new Set(),
+    refused: new Set(),
+    unsure: new Set(),
     gone: [],
     spoiled: [],
     logged: new Set(),
     kept: new Set(),
     customAnswer: null,
     down: new Set(),
+    backSoon: new Set(),
     named: new Set(sites),
     unanswered: new Map(),
     lookedEverywhere: false,
@@ -87,9 +96,12 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     worker: run.worker,
     nextWid: () => world.random.id(),
     down: run.down,
+    backSoon: run.backSoon,
     looks,
     exactToken: (site) => world.stores[site]?.capabilities.exactToken ?? false,
     spent: run.spent,
+    refused: run.refused,
+    unsure: run.unsure,
     gone: run.gone,
     spoiled: run.spoiled,
     logged: run.logged,

@@ -31,7 +31,7 @@ export async function write(world: World, run: Run, { winner, writes }: Decision
 async function copyWhole(world: World, run: Run, version: LogicalVersion, targets: readonly Target[]): Promise<void> {
   const whole = await readVersion(world, run, version);
   if (whole === null) {
-    for (const { intent } of targets) run.spent.add(intent.wid);
+    for (const { intent } of targets) run.refused.add(intent.wid);
     return;
   }
   const { bytes, checksums } = whole;
@@ -73,9 +73,10 @@ export async function attempt(
     if (!isFault(error)) throw error;
     const { kind, retry, message } = error;
     const contended = kind === 'precondition' || kind === 'conflict';
-    if (kind !== 'timeout') run.spent.add(intent.wid);
+    (kind === 'timeout' ? run.unsure : run.refused).add(intent.wid);
     if (contended || kind === 'timeout' || kind === 'not-found') run.lookAt.add(site);
     if (!contended) run.down.add(site);
+    if (!contended && retry !== 'never') run.backSoon.add(site);
     if (retry === 'never' && !contended && kind !== 'not-found')
       world.report({ severity: 'alarm', what: 'cannot-hold', site, key: run.key, detail: message });
     return kind === 'timeout' ? 'unknown' : 'not-done';

@@ -1,9 +1,10 @@
-/** The object store of a site, as the core wants it: the driver of its cloud, asked again where that is safe, under canonical names. */
+/** The object store of a site as the core wants it: the cloud's driver, asked again where that is safe, left alone while it is silent. */
 
 import { invalid } from '../model/fault.ts';
 import type { Cloud, Site } from '../model/site.ts';
 import type { AzureBlobStoreOptions } from './azblob.ts';
 import type { GcsStoreOptions } from './gcs.ts';
+import { withBreaker } from './layers/breaker.ts';
 import { withCanonicalNames } from './layers/canonical.ts';
 import { type RetryOptions, withRetry } from './layers/retry.ts';
 import type { S3StoreOptions } from './s3.ts';
@@ -47,5 +48,6 @@ const OPENERS: Readonly<Record<Cloud, Opener>> = {
 /** The bucket is asked for its properties; it must exist. */
 export async function openStore(site: Site, access: StoreAccess, retry: RetryOptions): Promise<OpenStore> {
   const opened = await OPENERS[site.cloud](site, access);
-  return { store: withCanonicalNames(withRetry(opened, retry), site.cloud), close: () => opened.close?.() };
+  const patient = withBreaker(withRetry(opened, retry), retry);
+  return { store: withCanonicalNames(patient, site.cloud), close: () => opened.close?.() };
 }

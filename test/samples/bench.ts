@@ -55,6 +55,7 @@ export interface Bench {
   readonly tombstones: Map<string, LogicalVersion>;
   /** Writes that cannot happen any more, as a run would know it. */
   readonly spent: Set<string>;
+  readonly refused: Set<string>;
   /** Which version each write of ours brought, by site and physical version. */
   readonly ours: Map<string, string>;
 
@@ -71,7 +72,7 @@ export interface Bench {
   decideOn(looks: readonly Look[], changes?: Partial<Seen>): Decision;
   /** Only the first step of a decision, on a copy of the item. */
   classify(site: SiteId, rules?: Rules): Promise<KeyItem>;
-  /** Makes the writes of a decision, at some sites only when asked so, each once; refused ones are spent. */
+  /** Makes the writes of a decision, at some sites only when asked so, each once. */
   carryOut(decision: Decision, sites?: readonly SiteId[]): Promise<void>;
   /** Looks, decides and writes until nothing is left to do, if that takes until the writes of others can no longer land. */
   settle(changes?: Partial<Seen>): Promise<KeyItem>;
@@ -96,6 +97,7 @@ export function openBench(options: BenchOptions): Bench {
     log: new Map(),
     tombstones: new Map(),
     spent: new Set(),
+    refused: new Set(),
     ours: new Map(),
 
     put: (site, text, note = 'plain') => bucket(site).clientPut(KEY, bytesOf(text), { metadata: noted(note) }),
@@ -159,7 +161,7 @@ export function openBench(options: BenchOptions): Bench {
           if (!bucket(site).capabilities.exactToken) bench.spent.add(intent.wid);
         } catch (error) {
           if (!isFault(error, 'precondition', 'not-found')) throw error;
-          bench.spent.add(intent.wid);
+          bench.refused.add(intent.wid);
         }
       }
     },
@@ -196,9 +198,12 @@ export function openBench(options: BenchOptions): Bench {
       spoiled: [],
       nextWid: () => `w${++wids}`,
       down: new Set(),
+      backSoon: new Set(),
       looks,
       exactToken: (site) => bucket(site).capabilities.exactToken,
       spent: new Set(bench.spent),
+      refused: new Set(bench.refused),
+      unsure: new Set(),
       gone: [],
       logged: new Set(bench.log.keys()),
       kept: new Set(),

@@ -69,7 +69,7 @@ describe('a ledger row that is no item', () => {
     expect((await scene.item(KEY))?.due).not.toBeNull();
     scene.plantRow(KEY, '{"schema":1}');
     scene.now += scene.world.topology.limits.leaseMs + 1;
-    expect(await sweep(scene.world, 10)).toEqual({ done: 0, later: 0, failed: 1 });
+    expect(await sweep(scene.world, 10)).toEqual({ done: 0, later: 0, waiting: 0, failed: 1 });
     expect(scene.notices).toContainEqual(expect.objectContaining({ what: 'refused-row', severity: 'alarm', key: KEY }));
   });
 });

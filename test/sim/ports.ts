@@ -2,7 +2,7 @@
 
 import type { Rules } from '#shared/decide/rules.ts';
 import type { Ledger } from '#shared/ledger/ledger.ts';
-import { type Fault, fault } from '#shared/model/fault.ts';
+import { type Fault, fault, isFault } from '#shared/model/fault.ts';
 import type { KeyItem } from '#shared/model/key-item.ts';
 import { isReserved } from '#shared/model/key-map.ts';
 import type { Topology } from '#shared/model/topology.ts';
@@ -132,7 +132,7 @@ function openLedger(stage: Stage, task: Task): Ledger {
       return write(`compareAndSet ${key} rev ${rev}`, async () => {
         const epochThen = await mine.epoch();
         const epoch = stage.rules['epoch-fence'] ? claimedEpoch : epochThen;
-        const answer = await mine.compareAndSet(item, { rev, epoch });
+        const answer = await mine.compareAndSet(item, { rev, epoch }).catch(unlessMalformed);
         if (answer === 'done') {
           const bytes = JSON.stringify(item).length;
           stage.history.ledgerWrites.push({ step: stage.step, key, claimedEpoch, epochThen, bytes });
@@ -188,6 +188,11 @@ function openQueue(stage: Stage, task: Task): Queue {
     redrive: (options) => call('redrive', () => stage.queue.redrive(options)),
     close: async () => {},
   };
+}
+
+/** No mishap of this world makes an item malformed: that is a mistake of the core, and must not pass for a refusal. */
+function unlessMalformed(error: unknown): never {
+  throw isFault(error, 'invalid') ? new Error(`the core made a malformed item: ${error.message}`) : error;
 }
 
 /** One call: scheduled, then perhaps refused, perhaps done with its answer lost. */
