@@ -1,7 +1,7 @@
 /**
  * npm run bench -- [suite ...] [--scale short|usual|full] [--seed N] [--objects N] [--rounds N] [--keys N,N]
- *   [--out folder] [--profile] [--gate]
- * Without a suite: all of them. The report is bench-results/report.md. --gate: ends with 1 when a ratio misses its bound.
+ *   [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--profile] [--gate]
+ * Without a suite: all of them; with --from and --to `providers`, between these two. The report is bench-results/report.md. --gate: ends with 1 when a ratio misses its bound.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Pair, readEnd } from './ends.ts';
 import { keepRun } from './history.ts';
 import { rcloneVersion } from './rclone.ts';
 import { isMet, passesGate, type Run, type SuiteResult } from './result.ts';
@@ -26,6 +27,8 @@ const { values, positionals } = parseArgs({
     objects: { type: 'string' },
     rounds: { type: 'string' },
     keys: { type: 'string' },
+    from: { type: 'string' },
+    to: { type: 'string' },
     out: { type: 'string', default: 'bench-results' },
     profile: { type: 'boolean', default: false },
     gate: { type: 'boolean', default: false },
@@ -34,7 +37,8 @@ const { values, positionals } = parseArgs({
 
 const chosen = SCALES[values.scale];
 if (chosen === undefined) fail(`--scale ${values.scale}: expected one of ${Object.keys(SCALES).join(', ')}`);
-const names = positionals.length === 0 ? Object.keys(SUITES) : positionals;
+const pair = readPair(values.from, values.to);
+const names = positionals.length > 0 ? positionals : pair === null ? Object.keys(SUITES) : ['providers'];
 for (const name of names)
   if (!(name in SUITES)) fail(`there is no suite ${name}: expected any of ${Object.keys(SUITES).join(', ')}`);
 
@@ -52,7 +56,9 @@ const suites: SuiteResult[] = [];
 for (const name of names) {
   const say = (line: string) => console.log(line);
   const profiles = values.profile ? { profiles: join(out, 'profiles') } : {};
-  suites.push(await (SUITES[name] as (typeof SUITES)[string])({ scale, seed, say, ...profiles }));
+  suites.push(
+    await (SUITES[name] as (typeof SUITES)[string])({ scale, seed, say, ...profiles, ...(pair && { pair }) }),
+  );
   for (const line of suites.at(-1)?.notRun ?? []) console.log(line);
 }
 const run: Run = { startedAt, scale: values.scale, seed, machine: machine(), versions: await versions(), suites };
@@ -65,6 +71,16 @@ for (const target of suites.flatMap(({ targets }) => targets)) {
   console.log(`${met ? 'met   ' : 'missed'} ${target.what}: ${found}, ${target.kind} ${rounded(target.bound)}`);
 }
 process.exitCode = values.gate && missed > 0 ? 1 : 0;
+
+function readPair(from: string | undefined, to: string | undefined): Pair | null {
+  if (from === undefined && to === undefined) return null;
+  if (from === undefined || to === undefined) return fail('--from and --to go together');
+  try {
+    return { from: readEnd(from, process.env), to: readEnd(to, process.env) };
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
 
 function machine(): Run['machine'] {
   return {

@@ -12,6 +12,7 @@ export interface RcloneRun {
 }
 
 export type RcloneTarget = 'gcp' | 'azure';
+type Remote = 'aws' | RcloneTarget;
 
 const LOOK_MS = 20;
 const RUN_MS_MAX = 20 * 60_000;
@@ -28,19 +29,36 @@ export function rcloneVersion(): Promise<string | null> {
   });
 }
 
-/** One copy for each target, all at once: each is a command of its own, and nobody would wait for one to begin the other. */
-export async function rcloneCopy(
+export type RcloneCommand = 'copy' | 'sync' | 'check';
+
+/** One command for each target, all at once: nobody would wait for one to begin the other. */
+export function rcloneEach(
   config: LocalConfig,
+  command: RcloneCommand,
   prefix: string,
   targets: readonly RcloneTarget[],
   settings: readonly string[],
 ): Promise<RcloneRun> {
-  const startedAt = performance.now();
-  const runs = await Promise.all(
-    targets.map((target) =>
-      run(config, ['copy', `aws:${config.aws.bucket}/${prefix}`, toPlace(config, target, prefix), ...settings]),
-    ),
+  const source = toPlace(config, 'aws', prefix);
+  return together(
+    config,
+    targets.map((target) => [command, source, toPlace(config, target, prefix), ...settings]),
   );
+}
+
+/** From anywhere to anywhere else, below another prefix there. */
+export function rcloneBetween(
+  config: LocalConfig,
+  from: readonly [Remote, prefix: string],
+  to: readonly [Remote, prefix: string],
+  settings: readonly string[],
+): Promise<RcloneRun> {
+  return together(config, [['copy', toPlace(config, ...from), toPlace(config, ...to), ...settings]]);
+}
+
+async function together(config: LocalConfig, commands: ReadonlyArray<readonly string[]>): Promise<RcloneRun> {
+  const startedAt = performance.now();
+  const runs = await Promise.all(commands.map((args) => run(config, args)));
   const seconds = (performance.now() - startedAt) / 1000;
   const rss = runs.map(({ peakRssBytes }) => peakRssBytes);
   return {
@@ -50,8 +68,9 @@ export async function rcloneCopy(
   };
 }
 
-function toPlace({ gcp, azure }: LocalConfig, target: RcloneTarget, prefix: string): string {
-  return target === 'gcp' ? `gcp:${gcp.bucket}/${prefix}` : `azure:${azure.container}/${prefix}`;
+function toPlace({ aws, gcp, azure }: LocalConfig, remote: Remote, prefix: string): string {
+  const buckets = { aws: aws.bucket, gcp: gcp.bucket, azure: azure.container } as const;
+  return `${remote}:${buckets[remote]}/${prefix}`;
 }
 
 function run(config: LocalConfig, args: readonly string[]): Promise<Omit<RcloneRun, 'seconds'>> {

@@ -1,5 +1,7 @@
 /** How much of everything, as data: a scale is a column, and every number can be given on the command line as well. */
 
+import type { Cloud } from '../../shared/model/site.ts';
+
 export interface Scale {
   /** Of the suite `small`. */
   readonly objects: number;
@@ -22,12 +24,28 @@ export interface Scale {
   readonly outageSeconds: number;
   /** So long it may take until what has waited stands; later is told as such. */
   readonly catchUpSeconds: number;
+  /** Of the suite `providers`: from where to where, in the local world. */
+  readonly pairs: ReadonlyArray<readonly [from: Cloud, to: Cloud]>;
+  readonly pairSizes: readonly PairSize[];
+  readonly mixedChanges: number;
   /** Of the suite `micro`. */
   readonly ledgerCalls: number;
   readonly simulatedRuns: number;
 }
 
-const MI = 1024 * 1024;
+export interface PairSize {
+  readonly sizeBytes: number;
+  readonly objects: number;
+  readonly rounds: number;
+}
+
+const KI = 1024;
+const MI = 1024 * KI;
+
+const CLOUDS: readonly Cloud[] = ['aws', 'gcp', 'azure'];
+const EVERY_PAIR = CLOUDS.flatMap((from) => CLOUDS.filter((to) => to !== from).map((to) => [from, to] as const));
+
+const ofSize = (sizeBytes: number, objects: number, rounds: number): PairSize => ({ sizeBytes, objects, rounds });
 
 export const SCALES: Readonly<Record<string, Scale>> = {
   /** For a build: says whether it still works, and whether a ratio is far off. */
@@ -46,6 +64,13 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     linkRounds: 1,
     outageSeconds: 2,
     catchUpSeconds: 30,
+    pairs: [
+      ['aws', 'gcp'],
+      ['gcp', 'azure'],
+      ['azure', 'aws'],
+    ],
+    pairSizes: [ofSize(0, 20, 1), ofSize(4 * KI, 50, 1), ofSize(MI, 4, 1)],
+    mixedChanges: 40,
     ledgerCalls: 300,
     simulatedRuns: 50,
   },
@@ -64,6 +89,9 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     linkRounds: 3,
     outageSeconds: 10,
     catchUpSeconds: 120,
+    pairs: EVERY_PAIR,
+    pairSizes: [ofSize(0, 200, 5), ofSize(4 * KI, 300, 5), ofSize(MI, 30, 5), ofSize(100 * MI, 1, 5)],
+    mixedChanges: 300,
     ledgerCalls: 3_000,
     simulatedRuns: 500,
   },
@@ -82,6 +110,16 @@ export const SCALES: Readonly<Record<string, Scale>> = {
     linkRounds: 5,
     outageSeconds: 30,
     catchUpSeconds: 300,
+    pairs: EVERY_PAIR,
+    pairSizes: [
+      ofSize(0, 500, 5),
+      ofSize(4 * KI, 1_000, 5),
+      ofSize(MI, 100, 5),
+      ofSize(100 * MI, 2, 5),
+      // One object takes minutes; that of the suite `large` is measured in as many rounds as all the rest.
+      ofSize(1024 * MI, 1, 1),
+    ],
+    mixedChanges: 1_000,
     ledgerCalls: 20_000,
     simulatedRuns: 5_000,
   },

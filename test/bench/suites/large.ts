@@ -1,6 +1,6 @@
 /** One large object from S3 to Google and Azure: bytes per second and memory, beside rclone. */
 
-import { rcloneCopy, rcloneVersion } from '../rclone.ts';
+import { rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
@@ -40,7 +40,7 @@ async function measure(name: string, { scale, seed, profiles }: Context): Promis
     await world.write({ ...sample, atOnce: 1 });
     const told =
       name === 'rclone'
-        ? await rcloneCopy(world.config, sample.prefix, TARGETS, RCLONE)
+        ? await rcloneEach(world.config, 'copy', sample.prefix, TARGETS, RCLONE)
         : await triplicate(world, profiles);
     await world.verify(sample);
     return told;

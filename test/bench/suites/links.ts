@@ -5,7 +5,7 @@ import type { CloudName } from '../../../local/faults.ts';
 import { type Child, openChild } from '../child.ts';
 import { evenly, PLACES, type Way } from '../links.ts';
 import { type Drain, drainRate, measureOutage, OUTAGE_RATE } from '../outage.ts';
-import { rcloneCopy, rcloneVersion } from '../rclone.ts';
+import { rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult, type Target } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
@@ -76,7 +76,7 @@ async function byTriplicate(world: BenchWorld, config: LocalConfig, { objects }:
 }
 
 async function byRclone(_world: BenchWorld, config: LocalConfig, { prefix }: Sample): Promise<number> {
-  return (await rcloneCopy(config, prefix, TARGETS, PEERS.rclone)).seconds;
+  return (await rcloneEach(config, 'copy', prefix, TARGETS, PEERS.rclone)).seconds;
 }
 
 /** The same world, each of its endpoints behind the link of its cloud. */

@@ -2,7 +2,7 @@
 
 import { openChild } from '../child.ts';
 import type { Counts } from '../processes/cloud.ts';
-import { rcloneCopy, rcloneVersion } from '../rclone.ts';
+import { rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
@@ -88,7 +88,7 @@ async function triplicate(world: BenchWorld, { objects }: Sample, { profiles }: 
 }
 
 async function byRclone(world: BenchWorld, prefix: string, settings: readonly string[]) {
-  const run = await rcloneCopy(world.config, prefix, TARGETS, settings);
+  const run = await rcloneEach(world.config, 'copy', prefix, TARGETS, settings);
   return { ...run, quietSeconds: run.seconds };
 }
 
