@@ -1,4 +1,7 @@
-/** `npm test`: types, lint, every vitest test and the simulation, one after the other, closed by one line of counts. */
+/**
+ * `npm test`: types, lint, every vitest test and the simulation, one after the other, closed by one line of counts.
+ * `--with-benchmark`: the ratios a build is held to as well, which takes a minute or two.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,6 +25,7 @@ interface Report extends ConformanceReport {
 
 const root = join(import.meta.dirname, '..');
 const simulation = 'test/sim/main.ts';
+const benchmark = ['test/bench/main.ts', '--scale', 'short', '--gate'];
 const stepMinutesMax = 30;
 
 const counts = [
@@ -29,6 +33,7 @@ const counts = [
   step('lint', () => asOneTest(npm('lint'))),
   step('tests', vitest),
   step('simulation', simulate),
+  ...(process.argv.includes('--with-benchmark') ? [step('benchmark', () => asOneTest(node(benchmark)))] : []),
 ];
 console.log(
   '\nnot run here: suites that need other software (command lines, emulators, servers); npm run stronger names them',

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toSvg } from './charts.ts';
+import { callsOf, isOfBucket } from './counts.ts';
 import { keepRun } from './history.ts';
 import { BILLED, PRICES, sumOf, toBill } from './prices.ts';
 import { toMarkdown } from './report.ts';
-import { isMet, type Run, type SuiteResult } from './result.ts';
+import { isMet, passesGate, type Run, type SuiteResult } from './result.ts';
 import { bytesOf, eachOf, keyOf, md5Of, piecesOf } from './samples.ts';
 import { median, percentile, rounded } from './statistics.ts';
 import { openBenchWorld } from './world.ts';
@@ -113,6 +114,16 @@ describe('a report', () => {
     expect(isMet({ ...suite.targets[0]!, kind: 'at most' })).toBe(true);
   });
 
+  it('fails a build beyond the bound of a build alone', () => {
+    const target = suite.targets[0]!;
+    expect(isMet(target)).toBe(false);
+    expect([undefined, 1.1, 1.3].map((gate) => passesGate({ ...target, ...(gate && { gate }) }))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
   it('has charts that are well formed whatever their words', () => {
     const line = {
       label: 'x',
@@ -148,22 +159,21 @@ describe('the world of a benchmark', () => {
   }, async () => {
     const world = await openBenchWorld({ seed: 1 });
     try {
-      const sample = { prefix: 'few', seed: 1, objects: 20, sizeBytes: 4096 };
+      const sample = { prefix: 'few', seed: 1, objects: 5, sizeBytes: 4096 };
       const worker = await world.openWorker({ ledger: 'memory' });
-      await world.write({ ...sample, atOnce: 10 });
+      await world.write({ ...sample, atOnce: 5 });
       await world.takeCounts();
       await worker.go();
       await worker.replicated(['gcp', 'azure'], sample.objects);
-      await worker.quiet();
       const counts = await world.takeCounts();
       await world.verify(sample);
-      await expect(world.verify({ ...sample, objects: 21 })).rejects.toThrow('20 of 21 objects');
+      await expect(world.verify({ ...sample, objects: 6 })).rejects.toThrow('5 of 6 objects');
       // Each object is read once and written once at each target, whatever else is asked.
       expect(counts['s3 GetObject']).toBe(sample.objects);
       expect(counts['gcs storage.objects.insert']).toBe(sample.objects);
       expect(counts['blob PutBlob']).toBe(sample.objects);
-      const calls = Object.values(counts).reduce((sum, count) => sum + count, 0);
-      expect(calls / sample.objects).toBeLessThan(14);
+      // Looks included; those of queues depend on how busy the machine is.
+      expect(callsOf(counts, isOfBucket) / sample.objects).toBeLessThanOrEqual(7);
       expect((await worker.usage()).cpuSeconds).toBeGreaterThan(0);
     } finally {
       await world.close();

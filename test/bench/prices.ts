@@ -1,6 +1,6 @@
 /** What calls cost: list prices in US dollars with source and date, and the arithmetic from counted calls to dollars. */
 
-import type { Counts } from './processes/cloud.ts';
+import type { Counts } from './counts.ts';
 
 export interface Price {
   readonly what: string;

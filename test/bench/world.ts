@@ -7,7 +7,7 @@ import type { LocalConfig } from '../../local/config.ts';
 import type { CloudName } from '../../local/faults.ts';
 import type { LedgerKind } from '../../local/replication.ts';
 import { type Child, openChild } from './child.ts';
-import type { Counts } from './processes/cloud.ts';
+import type { Counts } from './counts.ts';
 import type { Verdict, Writing, Written } from './processes/load.ts';
 import type { Progress } from './processes/worker.ts';
 import type { Sample } from './samples.ts';

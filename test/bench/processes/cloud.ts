@@ -4,10 +4,12 @@ import { startAws } from '../../../local/aws/start.ts';
 import { startAzure } from '../../../local/azure/start.ts';
 import { openCloud } from '../../../local/cloud.ts';
 import { ANY_PORTS, type LocalConfig } from '../../../local/config.ts';
+import type { Delivery } from '../../../local/delivery.ts';
 import { type CloudName, type Effect, type Faults, openFaults } from '../../../local/faults.ts';
 import { startGoogle } from '../../../local/google/start.ts';
 import type { Database } from '../../../local/state/sqlite.ts';
-import { serveParent } from '../serve.ts';
+import type { Counts } from '../counts.ts';
+import { nowMs, serveParent } from '../serve.ts';
 import { type Multiplying, multiplyGcs, multiplyS3 } from '../thin.ts';
 
 export interface CloudStart {
@@ -17,15 +19,27 @@ export interface CloudStart {
   readonly folder?: string;
 }
 
-/** By service and operation, such as `s3 PutObject`. */
-export type Counts = Record<string, number>;
-
 const STARTS = { aws: startAws, gcp: startGoogle, azure: startAzure } as const;
 
-let counts: Counts = {};
+let counts: Record<string, number> = {};
 let faults: Faults | null = null;
 let db: Database | null = null;
 let stop = async () => {};
+/** By key: when the first notification of it lay in its queue. */
+const arrivedAt = new Map<string, number>();
+
+/** S3 alone names the key in the body, and S3 is where benchmarks write. */
+function watched(delivery: Delivery): Delivery {
+  return {
+    ...delivery,
+    to: (prefix, take) =>
+      delivery.to(prefix, async (message) => {
+        await take(message);
+        const key = decodeURIComponent(/"key":"([^"]+)"/.exec(message.body)?.[1] ?? '');
+        if (key !== '' && !arrivedAt.has(key)) arrivedAt.set(key, nowMs());
+      }),
+  };
+}
 
 serveParent(
   {
@@ -47,7 +61,7 @@ serveParent(
         ...(folder && { folder }),
       });
       db = cloud.state.db;
-      const running = await STARTS[name](cloud, ANY_PORTS);
+      const running = await STARTS[name]({ ...cloud, delivery: watched(cloud.delivery) }, ANY_PORTS);
       stop = async () => {
         await running.stop();
         await cloud.close();
@@ -60,6 +74,9 @@ serveParent(
       counts = {};
       return taken;
     },
+    /** Of the keys that begin so. */
+    arrivals: (prefix: string): ReadonlyArray<readonly [key: string, at: number]> =>
+      [...arrivedAt].filter(([key]) => key.startsWith(prefix)),
     multiply(service: 's3' | 'gcs', wish: Multiplying): string {
       if (db === null) throw new Error('this cloud has not been started');
       return service === 's3' ? multiplyS3(db, wish) : multiplyGcs(db, wish);

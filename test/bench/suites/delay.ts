@@ -30,15 +30,23 @@ export async function delay({ scale, seed, say, profiles }: Context): Promise<Su
     const used = (await worker.usage()).cpuSeconds - before.cpuSeconds;
     await world.verify(sample);
     const times = new Map(await worker.ask<ReadonlyArray<readonly [string, Times]>>('times', `${sample.prefix}/`));
+    const arrivals = new Map(
+      await world.clouds.aws.ask<ReadonlyArray<readonly [string, number]>>('arrivals', `${sample.prefix}/`),
+    );
     const delays = [...ackAt].map((at, index) => {
-      const { heardAt = Number.NaN, replicaAt = {} } = times.get(keyOf(sample, index)) ?? {};
+      const key = keyOf(sample, index);
+      const { heardAt = Number.NaN, replicaAt = {} } = times.get(key) ?? {};
       const { gcp = Number.NaN, azure = Number.NaN } = replicaAt;
+      const notified = arrivals.get(key) ?? Number.NaN;
+      const both = Math.max(gcp, azure);
       return {
-        heard: heardAt - at,
+        notified: notified - at,
+        heard: heardAt - notified,
+        own: both - heardAt,
+        added: both - notified,
         gcp: gcp - at,
         azure: azure - at,
-        both: Math.max(gcp, azure) - at,
-        own: Math.max(gcp, azure) - heardAt,
+        both: both - at,
       };
     });
     const reached = changes / ((lastAt - firstAt) / 1000);
@@ -55,19 +63,23 @@ export async function delay({ scale, seed, say, profiles }: Context): Promise<Su
 }
 
 interface Delays {
+  readonly notified: number;
   readonly heard: number;
+  readonly own: number;
+  readonly added: number;
   readonly gcp: number;
   readonly azure: number;
   readonly both: number;
-  readonly own: number;
 }
 
 const SPANS: ReadonlyArray<readonly [keyof Delays, string]> = [
-  ['heard', 'until Triplicate hears of it'],
+  ['notified', "from the write's acknowledgement until S3's notification lies in the queue (the local world's own)"],
+  ['heard', 'from then until Triplicate has read it'],
   ['own', 'from then until both replicas stand'],
-  ['gcp', 'until the replica at Google stands'],
-  ['azure', 'until the replica at Azure stands'],
-  ['both', 'until both replicas stand'],
+  ['added', 'added by Triplicate: from the queue until both replicas stand'],
+  ['gcp', 'all: from the acknowledgement until the replica at Google stands'],
+  ['azure', 'all: until the replica at Azure stands'],
+  ['both', 'all: until both replicas stand'],
 ];
 
 function toResult(
@@ -95,9 +107,10 @@ function toResult(
         "of the user's write; the clocks are those of one machine.",
       ),
       said(
-        'The local clouds deliver a notification as clouds do on a good day: a median of 8',
-        'ms after the write, 60 ms at p99, one in a hundred twice. "Until Triplicate hears',
-        'of it" holds that, and how long the message waited in the queue.',
+        'The local clouds deliver a notification as clouds do on a good day: a median of 8 ms after the write, 60 ms',
+        'at p99, one in a hundred twice. That is the first row, and no part of what Triplicate adds. It is taken for',
+        'each change by itself, and may be negative: a notification can be there before the answer to the write.',
+        'A replica counts as standing when its cloud has acknowledged it with the checksum of the source.',
       ),
     ],
     figures: [
@@ -113,7 +126,7 @@ function toResult(
     ],
     tables: [
       {
-        title: 'Milliseconds after the write was acknowledged',
+        title: 'Milliseconds',
         columns: ['', ...Object.keys(SHARES), 'longest'],
         rows: SPANS.map(([span, text]) => [
           text,
@@ -130,22 +143,23 @@ function toResult(
         x: 'share of the changes, %',
         y: 'ms',
         lines: [
-          { label: 'heard of', points: points.map((share) => [share * 100, of('heard', share)] as const) },
-          { label: 'both replicas stand', points: points.map((share) => [share * 100, of('both', share)] as const) },
+          { label: 'notification in the queue', points: points.map((share) => [share * 100, of('notified', share)]) },
+          { label: 'added by Triplicate', points: points.map((share) => [share * 100, of('added', share)]) },
+          { label: 'all', points: points.map((share) => [share * 100, of('both', share)]) },
         ],
       },
     ],
     targets: [
       {
-        what: 'delay until both replicas stand, p50',
-        value: of('both', 0.5),
+        what: 'added delay until both replicas stand, p50',
+        value: of('added', 0.5),
         kind: 'at most',
         bound: 50,
         unit: 'ms',
       },
       {
-        what: 'delay until both replicas stand, p99',
-        value: of('both', 0.99),
+        what: 'added delay until both replicas stand, p99',
+        value: of('added', 0.99),
         kind: 'at most',
         bound: 1000,
         unit: 'ms',

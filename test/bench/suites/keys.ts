@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import type { PassReport } from '../../../shared/replicate/anti-entropy.ts';
 import { openChild } from '../child.ts';
-import type { Counts } from '../processes/cloud.ts';
+import { callsOf, isOfBucket } from '../counts.ts';
 import type { ThinLedger } from '../processes/ledger.ts';
 import type { Figure, SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
@@ -25,7 +25,10 @@ interface Pass {
 interface Batch {
   readonly cpuMs: number;
   readonly ms: number;
+  /** Of buckets. */
   readonly calls: number;
+  /** Those of queues too. */
+  readonly allCalls: number;
 }
 
 interface Measured {
@@ -33,13 +36,12 @@ interface Measured {
   readonly cpuPerChange: number;
   readonly msPerChange: number;
   readonly callsPerChange: number;
+  readonly allCallsPerChange: number;
   readonly rss: number;
   readonly passes: readonly Pass[];
 }
 
 const MI = 2 ** 20;
-/** They come as often as a queue is found empty. */
-const WAITING: ReadonlySet<string> = new Set(['sqs ReceiveMessage', 'pubsub Pull', 'pubsub StreamingPull']);
 const SITES = ['aws', 'gcp'] as const;
 const OLD = 'old';
 /** What is measured is the median of so many batches. */
@@ -55,7 +57,7 @@ export async function keys(context: Context): Promise<SuiteResult> {
 }
 
 async function measure(count: number, context: Context): Promise<Measured> {
-  const { scale, seed, say } = context;
+  const { scale, seed, say, isGate = false } = context;
   const world = await openBenchWorld({ seed });
   try {
     const startedAt = nowMs();
@@ -63,7 +65,8 @@ async function measure(count: number, context: Context): Promise<Measured> {
     say(`keys: ${count.toLocaleString('en')} keys stand after ${((nowMs() - startedAt) / 1000).toFixed(0)} s`);
     const change = await measureChanges(world, context);
     const passes: Pass[] = [];
-    for (const differences of scale.differences.filter((it) => it <= count)) {
+    // No build is held to what a pass takes.
+    for (const differences of isGate ? [] : scale.differences.filter((it) => it <= count)) {
       const pass = await measurePass(world, differences, seed);
       passes.push(pass);
       say(`keys: a pass with ${differences} differences took ${pass.seconds.toFixed(1)} s`);
@@ -120,8 +123,9 @@ async function measureChanges(world: BenchWorld, { scale, seed }: Context) {
     batches.push({
       cpuMs: ((cpuSeconds - before.cpuSeconds) / objects) * 1000,
       ms: (lastReplicaAt - startedAt) / objects,
-      // The user's own are not ours, and what asks an empty queue depends on how long it is empty.
-      calls: (callsOf(counts, (kind) => !WAITING.has(kind)) - objects) / objects,
+      // The user's own are not ours.
+      calls: (callsOf(counts, isOfBucket) - objects) / objects,
+      allCalls: (callsOf(counts) - objects) / objects,
     });
   }
   const { peakRssBytes } = await worker.usage();
@@ -131,6 +135,7 @@ async function measureChanges(world: BenchWorld, { scale, seed }: Context) {
     cpuPerChange: of(({ cpuMs }) => cpuMs),
     msPerChange: of(({ ms }) => ms),
     callsPerChange: of(({ calls }) => calls),
+    allCallsPerChange: of(({ allCalls }) => allCalls),
     rss: peakRssBytes / MI,
   };
 }
@@ -154,10 +159,6 @@ async function measurePass(world: BenchWorld, differences: number, seed: number)
   return { differences, seconds, cpuSeconds: cpuSeconds - before.cpuSeconds, calls, rss: peakRssBytes / MI };
 }
 
-function callsOf(counts: Counts, which: (kind: string) => boolean = () => true): number {
-  return Object.entries(counts).reduce((sum, [kind, count]) => sum + (which(kind) ? count : 0), 0);
-}
-
 function toResult(measured: readonly Measured[], { scale }: Context): SuiteResult {
   const [first, last] = [measured[0], measured.at(-1)];
   const growth = (pick: (one: Measured) => number) =>
@@ -175,8 +176,8 @@ function toResult(measured: readonly Measured[], { scale }: Context): SuiteResul
       ),
       said(
         `Then ${scale.keyChanges} new objects are replicated in ${BATCHES} batches, after ${WARM_UP} that do not`,
-        "count: medians of the batches. Calls are all that the two clouds were asked, but for the user's own and",
-        `for those that take messages (${[...WAITING].join(', ')}), whose number depends on how long a queue is empty.`,
+        "count: medians of the batches. Calls are what buckets were asked, but for the user's own; those of queues are",
+        'told beside them, since their number depends on how long a queue is empty.',
       ),
       said(
         'For the passes the worker is stopped and objects are written that nobody hears of: those are the',
@@ -194,8 +195,22 @@ function toResult(measured: readonly Measured[], { scale }: Context): SuiteResul
     tables: [
       {
         title: 'A change, by how many keys there are',
-        columns: ['keys', 'calls per change', 'CPU ms per change', 'ms per change', 'peak RSS, MiB'],
-        rows: measured.map((it) => [it.keys, it.callsPerChange, it.cpuPerChange, it.msPerChange, it.rss]),
+        columns: [
+          'keys',
+          'calls per change',
+          'with those of queues',
+          'CPU ms per change',
+          'ms per change',
+          'peak RSS, MiB',
+        ],
+        rows: measured.map((it) => [
+          it.keys,
+          it.callsPerChange,
+          it.allCallsPerChange,
+          it.cpuPerChange,
+          it.msPerChange,
+          it.rss,
+        ]),
       },
       {
         title: 'A pass over all keys',
@@ -231,7 +246,7 @@ function toResult(measured: readonly Measured[], { scale }: Context): SuiteResul
         kind: 'at most',
         bound: 1.1,
         unit: 'x',
-        gate: 1.6,
+        gate: 1.8,
       },
     ],
     notRun: [],

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cloud } from '../../../shared/model/site.ts';
 import { type Child, openChild } from '../child.ts';
+import { callsOf } from '../counts.ts';
 import { accessOf, type End, localAccess, localEnd, type Pair } from '../ends.ts';
-import type { Counts } from '../processes/cloud.ts';
 import type { PairStart, Replicated, Shares } from '../processes/pair.ts';
 import { rcloneBetween, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult } from '../result.ts';
@@ -141,7 +141,7 @@ async function measureSize(bench: Bench, prefix: string, size: PairSize, seed: n
     sizeBytes,
     rates,
     cpuMs: median(triplicate.map(({ cpuSeconds }) => (cpuSeconds / objects) * 1000)),
-    calls: callsOf(triplicate),
+    calls: medianCalls(triplicate),
     peer: peers.length === 0 ? null : ratioOf(rates, peers),
     peerRate: peers.length === 0 ? null : median(peers),
   };
@@ -153,7 +153,7 @@ async function byTriplicate({ child, local }: Bench, sample: Sample): Promise<On
   const told = await child.ask<Replicated>('replicate');
   const counts = await local?.world.takeCounts();
   await child.ask('verify', sample.prefix, sample.prefix, true);
-  return { ...told, calls: counts === undefined ? null : sumOf(counts) / told.changes };
+  return { ...told, calls: counts === undefined ? null : callsOf(counts) / told.changes };
 }
 
 async function byRclone({ child, local }: Bench, sample: Sample): Promise<Once> {
@@ -188,17 +188,13 @@ async function measureMix(bench: Bench, prefix: string, { scale, seed, say }: Co
     sizeBytes: MIXED_BYTES,
     rates: [rate],
     cpuMs: (told.cpuSeconds / told.changes) * 1000,
-    calls: counts === undefined ? null : sumOf(counts) / told.changes,
+    calls: counts === undefined ? null : callsOf(counts) / told.changes,
     peer: null,
     peerRate: null,
   };
 }
 
-function sumOf(counts: Counts): number {
-  return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function callsOf(runs: readonly Once[]): number | null {
+function medianCalls(runs: readonly Once[]): number | null {
   const counted = runs.flatMap(({ calls }) => (calls === null ? [] : [calls]));
   return counted.length === 0 ? null : median(counted);
 }
