@@ -1,8 +1,9 @@
 /**
  * npm run bench -- [suite ...] [--scale short|usual|full] [--seed N] [--objects N] [--rounds N] [--keys N,N]
  *   [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--profile] [--gate]
- * Without a suite: all of them; with --from and --to `providers`, between these two. The report is bench-results/report.md. --gate: only what a build is held
- * to, and ends with 1 when a ratio is beyond the bound of a build; seconds never are.
+ * Without a suite: all of them; with --from and --to `providers`, between these two. The report is
+ * bench-results/report.md. --gate: only what a build is held to, and ends with 1 when a ratio is beyond the bound of a
+ * build; seconds never are.
  */
 
 import { spawnSync } from 'node:child_process';
