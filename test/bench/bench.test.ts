@@ -106,10 +106,10 @@ describe('a report', () => {
     const before = runOf('2026-01-01T00:00:00.000Z', {
       figures: [{ name: 'small.rate', value: 100, unit: 'objects/s', better: 'more' }],
     });
-    const text = toMarkdown(runOf('2026-01-02T00:00:00.000Z'), before);
+    const text = toMarkdown(runOf('2026-01-02T00:00:00.000Z'), new Map([['small', before]]));
     expect(text).toContain('| small | rate | 1.20 x | at least 1.50 x | **missed** |');
     expect(text).toContain('not run: rclone, needs rclone.');
-    expect(text).toContain('| small.rate | 100 objects/s | 150 objects/s | +50 % | better |');
+    expect(text).toContain('| small.rate | 2026-01-01 00:00 | 100 objects/s | 150 objects/s | +50 % | better |');
     expect(text).toContain('![a < b & c](charts/rates.svg)');
     expect(isMet({ ...suite.targets[0]!, kind: 'at most' })).toBe(true);
   });
@@ -139,17 +139,31 @@ describe('a report', () => {
     expect(bars).not.toContain('<us>');
   });
 
-  it('is kept beside every run before it, and the last comparable one is the one it is held against', () => {
+  it('is kept beside every run before it, and each suite is held against the last comparable one', () => {
     const folder = mkdtempSync(join(tmpdir(), 'triplicate-history-'));
+    const reportOf = (run: Run, isRecorded = false) => readFileSync(keepRun(folder, run, isRecorded), 'utf8');
     try {
-      keepRun(folder, runOf('2026-01-01T00:00:00.000Z', { figures: [] }));
-      keepRun(folder, { ...runOf('2026-01-02T00:00:00.000Z'), scale: 'short' });
-      const report = readFileSync(keepRun(folder, runOf('2026-01-03T00:00:00.000Z')), 'utf8');
-      expect(report).toContain('## Against the run of 2026-01-01');
-      expect(readdirSync(folder).filter((name) => name.endsWith('.json'))).toHaveLength(3);
+      reportOf(runOf('2026-01-01T00:00:00.000Z', { figures: [] }), true);
+      reportOf({ ...runOf('2026-01-02T00:00:00.000Z'), scale: 'short' });
+      reportOf({ ...runOf('2026-01-03T00:00:00.000Z'), machine: { cores: 64 } });
+      reportOf(runOf('2026-01-04T00:00:00.000Z', { name: 'large' }));
+      rmSync(join(folder, '2026-01-01T000000-usual.json'));
+      expect(reportOf(runOf('2026-01-05T00:00:00.000Z'))).toContain('## Against the last time (2026-01-01 00:00)');
+      expect(readdirSync(join(folder, 'recorded', '2026-01-01T000000-usual'))).toEqual([
+        'charts',
+        'report.md',
+        'run.json',
+      ]);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+  it('shows words as they are', () => {
+    const text = toMarkdown(
+      runOf('2026-01-01T00:00:00.000Z', { tables: [{ ...suite.tables[0]!, rows: [['<a|b>', 7]] }] }),
+    );
+    expect(text).toContain('| &lt;a\\|b> | 7 |');
   });
 });
 

@@ -1,9 +1,9 @@
 /**
  * npm run bench -- [suite ...] [--scale short|usual|full] [--seed N] [--objects N] [--rounds N] [--keys N,N]
- *   [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--profile] [--gate]
+ *   [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--record] [--profile] [--gate]
  * Without a suite: all of them; with --from and --to `providers`, between these two. The report is
- * bench-results/report.md. --gate: only what a build is held to, and ends with 1 when a ratio is beyond the bound of a
- * build; seconds never are.
+ * bench-results/report.md. --record: and a copy to be committed, in bench-results/recorded.
+ * --gate: only what a build is held to, and ends with 1 when a ratio is beyond the bound of a build; seconds never are.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -33,6 +33,7 @@ const { values, positionals } = parseArgs({
     to: { type: 'string' },
     out: { type: 'string', default: 'bench-results' },
     profile: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     gate: { type: 'boolean', default: false },
   },
 });
@@ -72,7 +73,7 @@ for (const name of names) {
   for (const line of suites.at(-1)?.notRun ?? []) console.log(line);
 }
 const run: Run = { startedAt, scale: values.scale, seed, machine: machine(), versions: await versions(), suites };
-console.log(`\n${keepRun(out, run)}`);
+console.log(`\n${keepRun(out, run, values.record)}`);
 let broken = 0;
 for (const target of suites.flatMap(({ targets }) => targets)) {
   const { what, value, kind, bound, unit, gate } = target;

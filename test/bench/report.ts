@@ -7,8 +7,8 @@ import { rounded } from './statistics.ts';
 /** Less than this is what a busy machine does to any figure. */
 const NOTEWORTHY = 0.1;
 
-/** `before`: the last run of the same scale on the same machine. */
-export function toMarkdown(run: Run, before: Run | null): string {
+/** `before`: by suite, the last run of the same scale on the same machine. */
+export function toMarkdown(run: Run, before: ReadonlyMap<string, Run> = new Map()): string {
   const { machine, versions, suites } = run;
   const targets = suites.flatMap((suite) => suite.targets.map((target) => ({ suite: suite.name, target })));
   const names = suites.map(({ name }) => name).join(' ');
@@ -16,7 +16,7 @@ export function toMarkdown(run: Run, before: Run | null): string {
     '# How fast Triplicate is',
     '',
     said(
-      `Measured ${run.startedAt.slice(0, 16).replace('T', ' ')} UTC, scale \`${run.scale}\`,`,
+      `Measured ${timeOf(run)} UTC, scale \`${run.scale}\`,`,
       `seed ${run.seed}. Again: \`npm run bench -- ${names} --scale ${run.scale} --seed ${run.seed}\`.`,
     ),
     '',
@@ -29,7 +29,7 @@ export function toMarkdown(run: Run, before: Run | null): string {
     `Machine: ${pairs(machine)}. Versions: ${pairs(versions)}.`,
     '',
     ...(targets.length === 0 ? [] : ['## Targets', '', ...tableOf(targetTable(targets)), '']),
-    ...(before === null ? [] : comparison(run, before)),
+    ...(before.size === 0 ? [] : comparison(run, before)),
     ...suites.flatMap(section),
   ].join('\n');
 }
@@ -65,30 +65,44 @@ function tableOf({ columns, rows }: Table): readonly string[] {
   return [
     line(columns),
     line(columns.map((_, index) => (right[index] ? '---:' : '---'))),
-    ...rows.map((row) => line(row.map((cell) => (typeof cell === 'number' ? rounded(cell) : (cell ?? ''))))),
+    ...rows.map((row) => line(row.map(toCell))),
   ];
 }
 
-/** Where a run is better or worse than the one before by more than a machine's mood. */
-function comparison(run: Run, before: Run): readonly string[] {
-  const old = new Map(before.suites.flatMap(({ figures }) => figures.map((it) => [it.name, it] as const)));
-  const rows = run.suites.flatMap(({ figures }) =>
-    figures.flatMap((now) => {
-      const then = old.get(now.name);
-      return then === undefined ? [] : changeOf(now, then);
-    }),
-  );
-  const title = `## Against the run of ${before.startedAt.slice(0, 16).replace('T', ' ')}`;
-  if (rows.length === 0) return [title, '', `Nothing changed by more than ${NOTEWORTHY * 100} %.`, ''];
-  return [title, '', ...tableOf({ title: '', columns: ['figure', 'then', 'now', '', ''], rows }), ''];
+/** What a word means to Markdown, it means to nobody here. */
+function toCell(cell: string | number | null): string {
+  if (typeof cell === 'number') return Number.isInteger(cell) ? cell.toLocaleString('en') : rounded(cell);
+  return (cell ?? '').replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('|', '\\|');
 }
 
-function changeOf(now: Figure, then: Figure): ReadonlyArray<readonly string[]> {
+/** Where a suite is better or worse than the last time by more than a machine's mood. */
+function comparison({ suites }: Run, before: ReadonlyMap<string, Run>): readonly string[] {
+  const rows = suites.flatMap(({ name, figures }) => {
+    const run = before.get(name);
+    const old = run?.suites.find((suite) => suite.name === name)?.figures ?? [];
+    const then = new Map(old.map((it) => [it.name, it] as const));
+    return figures.flatMap((now) => {
+      const it = then.get(now.name);
+      return it === undefined || run === undefined ? [] : changeOf(now, it, timeOf(run));
+    });
+  });
+  const times = [...new Set([...before.values()].map(timeOf))].sort();
+  const title = `## Against the last time (${times.join(', ')})`;
+  if (rows.length === 0) return [title, '', `Nothing changed by more than ${NOTEWORTHY * 100} %.`, ''];
+  const columns = ['figure', 'when', 'then', 'now', '', ''];
+  return [title, '', ...tableOf({ title: '', columns, rows }), ''];
+}
+
+function timeOf({ startedAt }: Run): string {
+  return startedAt.slice(0, 16).replace('T', ' ');
+}
+
+function changeOf(now: Figure, then: Figure, when: string): ReadonlyArray<readonly string[]> {
   const change = now.value / then.value - 1;
   if (!Number.isFinite(change) || Math.abs(change) < NOTEWORTHY) return [];
   const better = change > 0 === (now.better === 'more');
   const percent = `${change > 0 ? '+' : ''}${(change * 100).toFixed(0)} %`;
-  const cells = [now.name, `${rounded(then.value)} ${then.unit}`, `${rounded(now.value)} ${now.unit}`, percent];
+  const cells = [now.name, when, `${rounded(then.value)} ${then.unit}`, `${rounded(now.value)} ${now.unit}`, percent];
   return [[...cells, better ? 'better' : 'worse']];
 }
 
