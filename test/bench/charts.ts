@@ -5,10 +5,16 @@ import { rounded } from './statistics.ts';
 
 const WIDTH = 720;
 const COLOURS = ['#2563eb', '#ea580c', '#059669', '#9333ea', '#dc2626'] as const;
-const INK = '#6b7280';
-const BAR = { height: 22, gap: 8, left: 250, right: 90, top: 40 } as const;
+/** Between the two grounds it stands on. */
+const INK = '#7a828e';
+/** Those that the others are held against, or that nobody can change. */
+const MUTED = '#9ca3af';
+const BAR = { height: 22, gap: 8, leftMin: 120, right: 130, top: 40 } as const;
+/** Of a character at this size, on the wide side. */
+const LETTER = 6.7;
+const MARGIN = 12;
 const PLOT = { left: 64, right: 24, top: 56, bottom: 48, height: 320 } as const;
-const TICKS = 5;
+const TICKS_MAX = 6;
 
 type Bars = Extract<Chart, { kind: 'bars' }>;
 type Lines = Extract<Chart, { kind: 'lines' }>;
@@ -20,19 +26,16 @@ export function toSvg(chart: Chart): string {
 function barsOf({ title, unit, bars }: Bars): string {
   const height = BAR.top + bars.length * (BAR.height + BAR.gap) + 12;
   const most = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
-  const rows = bars.map(({ label, value }, index) => {
+  const longest = Math.max(...bars.map(({ label }) => label.length), 0);
+  const left = Math.max(BAR.leftMin, Math.min(WIDTH / 2, longest * LETTER + MARGIN + 8));
+  const rows = bars.map(({ label, value, isMuted = false }, index) => {
     const y = BAR.top + index * (BAR.height + BAR.gap);
-    const width = Math.max(1, (value / most) * (WIDTH - BAR.left - BAR.right));
+    const width = Math.max(1, (value / most) * (WIDTH - left - BAR.right));
     const middle = y + BAR.height / 2 + 4;
-    const colour = /triplicate/i.test(label)
-      ? COLOURS[0]
-      : bars.some((it) => /triplicate/i.test(it.label))
-        ? '#9ca3af'
-        : COLOURS[0];
     return [
-      text(BAR.left - 8, middle, label, 'end'),
-      `<rect x="${BAR.left}" y="${y}" width="${fixed(width)}" height="${BAR.height}" rx="2" fill="${colour}"/>`,
-      text(BAR.left + width + 6, middle, `${rounded(value)} ${unit}`, 'start'),
+      text(left - 8, middle, label, 'end'),
+      `<rect x="${fixed(left)}" y="${y}" width="${fixed(width)}" height="${BAR.height}" rx="2" fill="${isMuted ? MUTED : COLOURS[0]}"/>`,
+      text(left + width + 6, middle, `${rounded(value)} ${unit}`, 'start'),
     ].join('');
   });
   return frame(height, title, rows);
@@ -41,26 +44,24 @@ function barsOf({ title, unit, bars }: Bars): string {
 function linesOf({ title, x, y, lines, logarithmicX = false }: Lines): string {
   const points = lines.flatMap((line) => line.points);
   const place = (value: number) => (logarithmicX ? Math.log10(value) : value);
-  const [least, most] = [Math.min(...points.map(([at]) => place(at))), Math.max(...points.map(([at]) => place(at)))];
-  const top = Math.max(...points.map(([, value]) => value).filter(Number.isFinite), Number.MIN_VALUE);
+  const marks = logarithmicX ? [...new Set(points.map(([at]) => at))] : ticks(points.map(([at]) => at));
+  const [least, most] = [place(Math.min(...marks)), place(Math.max(...marks))];
+  const steps = ticks([0, ...points.map(([, value]) => value)]);
+  const [floor, top] = [Math.min(...steps), Math.max(...steps)];
   const width = WIDTH - PLOT.left - PLOT.right;
   const toX = (at: number) => PLOT.left + ((place(at) - least) / (most - least || 1)) * width;
-  const toY = (value: number) => PLOT.top + PLOT.height - (value / top) * PLOT.height;
+  const toY = (value: number) => PLOT.top + PLOT.height - ((value - floor) / (top - floor || 1)) * PLOT.height;
   const bottom = PLOT.top + PLOT.height;
-  const steps = Array.from({ length: TICKS + 1 }, (_, step) => (top * step) / TICKS);
-  const marks = logarithmicX
-    ? [...new Set(points.map(([at]) => at))]
-    : Array.from({ length: TICKS + 1 }, (_, step) => least + ((most - least) * step) / TICKS);
   return frame(bottom + PLOT.bottom, title, [
     ...steps.flatMap((value) => {
       const at = fixed(toY(value));
       const ends = `x1="${PLOT.left}" x2="${WIDTH - PLOT.right}" y1="${at}" y2="${at}"`;
       return [
         `<line ${ends} stroke="${INK}" stroke-opacity="0.25"/>`,
-        text(PLOT.left - 6, toY(value) + 4, rounded(value), 'end'),
+        text(PLOT.left - 6, toY(value) + 4, tickText(value), 'end'),
       ];
     }),
-    ...marks.map((at) => text(toX(at), bottom + 18, rounded(at), 'middle')),
+    ...marks.map((at) => text(toX(at), bottom + 18, tickText(at), 'middle')),
     text(PLOT.left + width / 2, bottom + 38, x, 'middle'),
     text(PLOT.left, PLOT.top - 10, y, 'start'),
     ...lines.flatMap(({ label, points: own }, index) => {
@@ -76,6 +77,21 @@ function linesOf({ title, x, y, lines, logarithmicX = false }: Lines): string {
       ];
     }),
   ]);
+}
+
+/** Round numbers at even distances, around all of these. */
+function ticks(values: readonly number[]): readonly number[] {
+  const finite = values.filter(Number.isFinite);
+  const [low, high] = [Math.min(...finite, 0), Math.max(...finite)];
+  const rough = (high - low || 1) / TICKS_MAX;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5, 10].find((it) => it * power >= rough) ?? 10) * power;
+  const [first, last] = [Math.floor(low / step), Math.ceil(high / step)];
+  return Array.from({ length: last - first + 1 }, (_, index) => (first + index) * step);
+}
+
+function tickText(value: number): string {
+  return Number(value.toPrecision(6)).toLocaleString('en');
 }
 
 function frame(height: number, title: string, parts: readonly string[]): string {

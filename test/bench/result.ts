@@ -23,7 +23,7 @@ export type Chart =
       readonly name: string;
       readonly title: string;
       readonly unit: string;
-      readonly bars: ReadonlyArray<{ readonly label: string; readonly value: number }>;
+      readonly bars: ReadonlyArray<{ readonly label: string; readonly value: number; readonly isMuted?: boolean }>;
     }
   | {
       readonly kind: 'lines';

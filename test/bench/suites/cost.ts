@@ -146,11 +146,15 @@ function toResult(objects: number, phases: readonly Phase[]): SuiteResult {
       {
         kind: 'bars',
         name: 'cost-new-object',
-        title: 'A million new objects: what the calls cost',
+        title: 'A million new objects: what the calls cost (grey: inevitable)',
         unit: '$',
         bars: fresh
           .filter(({ dollarsPerMillion }) => dollarsPerMillion >= 0.01)
-          .map(({ what, dollarsPerMillion }) => ({ label: what, value: dollarsPerMillion })),
+          .map(({ what, dollarsPerMillion, inevitable }) => ({
+            label: what,
+            value: dollarsPerMillion,
+            isMuted: inevitable,
+          })),
       },
     ],
     targets: [

@@ -143,7 +143,10 @@ function toResult(
         x: 'share of the changes, %',
         y: 'ms',
         lines: [
-          { label: 'notification in the queue', points: points.map((share) => [share * 100, of('notified', share)]) },
+          {
+            label: 'notification in the queue',
+            points: points.map((share) => [share * 100, Math.max(0, of('notified', share))]),
+          },
           { label: 'added by Triplicate', points: points.map((share) => [share * 100, of('added', share)]) },
           { label: 'all', points: points.map((share) => [share * 100, of('both', share)]) },
         ],

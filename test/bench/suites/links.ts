@@ -178,7 +178,7 @@ function toResult({ scale }: Context, measured: readonly Measured[], drain: Drai
         unit: 'objects/s',
         bars: rows.flatMap(({ way, own, peer, pairs }) => [
           { label: `${way.name}: triplicate`, value: own },
-          ...(pairs.length === 0 ? [] : [{ label: `${way.name}: rclone`, value: peer }]),
+          ...(pairs.length === 0 ? [] : [{ label: `${way.name}: rclone`, value: peer, isMuted: true }]),
         ]),
       },
       {

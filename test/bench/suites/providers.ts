@@ -268,7 +268,7 @@ function toResult({ scale }: Context, rows: readonly Row[], notRun: readonly str
         unit: 'objects/s',
         bars: small.flatMap(({ pair, rates, peerRate }) => [
           { label: `${pair}: triplicate`, value: median(rates) },
-          ...(peerRate === null ? [] : [{ label: `${pair}: rclone`, value: peerRate }]),
+          ...(peerRate === null ? [] : [{ label: `${pair}: rclone`, value: peerRate, isMuted: true }]),
         ]),
       },
     ],
