@@ -6,7 +6,7 @@ import { COMMANDS } from './commands.ts';
 import { dispatch } from './dispatch.ts';
 
 const COLUMNS = 100;
-/** What still waits for something when a command has ended must not keep its caller. */
+/** Timers that nobody can stop must not keep the caller: Azurite's database saves itself for as long as the process lives. */
 const END_MS = 1_000;
 const INTERRUPTED = 130;
 

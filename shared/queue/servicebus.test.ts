@@ -53,6 +53,18 @@ describe('a queue of Service Bus', () => {
     await queue.close();
   });
 
+  test('ends a receive that still waits when it is closed', async () => {
+    const name = newQueue();
+    const queue = openServiceBusQueue({ connectionString: bus.connectionString, queue: name, waitMs: 5 });
+    await queue.send('first');
+    await receiveOne(queue);
+    // Far longer than a test may take.
+    const waiting = kindOf(queue.receive({ max: 10, visibilityMs: 1_000, waitMs: 3_600_000 }));
+    await queue.close();
+    expect(await waiting).toBe('invalid');
+    expect(await kindOf(queue.receive({ max: 1, visibilityMs: 1_000 }))).toBe('invalid');
+  });
+
   test('tells of messages that Service Bus itself set aside, and brings them back', async () => {
     const queue = open(newQueue({ maxDeliveryCount: 2 }));
     await queue.send('m');

@@ -6,7 +6,7 @@ import type {
   ServiceBusReceiver,
   ServiceBusSender,
 } from '@azure/service-bus';
-import { type FaultKind, fault, invalid, isFault } from '../../model/fault.ts';
+import { type Fault, type FaultKind, fault, invalid, isFault } from '../../model/fault.ts';
 
 /** The type of the SDK's second argument; @azure/identity gives them. */
 type Credential = ConstructorParameters<typeof ServiceBusClient>[1] & { getToken: unknown };
@@ -46,10 +46,15 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
   const free: Record<SubQueue, ServiceBusReceiver[]> = { main: [], dead: [] };
   const count: Record<SubQueue, number> = { main: 0, dead: 0 };
   const waiting: Record<SubQueue, ((receiver: ServiceBusReceiver) => void)[]> = { main: [], dead: [] };
-  let closed = false;
+  const closing = new AbortController();
+  const abortSignal = closing.signal;
+
+  function closed(): Fault {
+    return fault('invalid', 'the queue is closed', { op: 'open', site: queue });
+  }
 
   function client(): Promise<ServiceBusClient> {
-    if (closed) throw fault('invalid', 'the queue is closed', { op: 'open', site: queue });
+    if (abortSignal.aborted) throw closed();
     opening ??= import('@azure/service-bus').then(({ ServiceBusClient: Client }) =>
       'connectionString' in options
         ? new Client(options.connectionString, { retryOptions: RETRY })
@@ -69,6 +74,7 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
   }
 
   async function take(from: SubQueue): Promise<ServiceBusReceiver> {
+    if (abortSignal.aborted) throw closed();
     const receiver = free[from].pop();
     if (receiver !== undefined) return receiver;
     if (count[from] < RECEIVERS_MAX) {
@@ -80,7 +86,7 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
 
   /** Instead of one that has received its share another one comes. */
   async function giveBack(from: SubQueue, worn: ServiceBusReceiver): Promise<void> {
-    const isWorn = (received.get(worn) ?? 0) >= RECEIVED_MAX && !closed;
+    const isWorn = (received.get(worn) ?? 0) >= RECEIVED_MAX && !abortSignal.aborted;
     const receiver = isWorn ? await open(from) : worn;
     if (isWorn) worn.close().catch(() => {});
     const next = waiting[from].shift();
@@ -98,13 +104,16 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
       const receiver = await take(from);
       try {
         // Asked for several, the SDK waits a whole second for the others once it has the first.
-        const first = await receiver.receiveMessages(1, { maxWaitTimeInMs });
+        const first = await receiver.receiveMessages(1, { maxWaitTimeInMs, abortSignal });
         const many = first.length > 0 && max > 1;
         // What went wrong here shows at the next call: the first message must not wait for its lock to end.
-        const more = () => receiver.receiveMessages(max - 1, { maxWaitTimeInMs: OTHERS_MS }).catch(() => []);
+        const more = () =>
+          receiver.receiveMessages(max - 1, { maxWaitTimeInMs: OTHERS_MS, abortSignal }).catch(() => []);
         const all = many ? [...first, ...(await more())] : first;
         received.set(receiver, (received.get(receiver) ?? 0) + all.length);
         return all.map(settledByToken);
+      } catch (error) {
+        throw abortSignal.aborted ? closed() : error;
       } finally {
         await giveBack(from, receiver);
       }
@@ -129,7 +138,8 @@ export function openConnection(options: ServiceBusConnectionOptions, queue: stri
       return all;
     },
     async close() {
-      closed = true;
+      // Closing the client alone leaves a receive waiting, and its timers keep the process.
+      closing.abort();
       if (opening !== null) await (await opening).close();
     },
   };
