@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fault } from './fault.ts';
 import { KEY_UNITS_MAX } from './key-map.ts';
-import { type ObjectChange, readObjectChange, toObjectChangeText } from './object-change.ts';
+import { isToldBy, type ObjectChange, readObjectChange, toObjectChangeText } from './object-change.ts';
 
 const change: ObjectChange = { site: 'a', key: 'docs/a.txt', kind: 'put', phys: 'v:1' };
 
@@ -20,6 +20,20 @@ function refusal(text: string): string {
 function changed(changes: object): string {
   return JSON.stringify({ ...change, ...changes });
 }
+
+describe('a version that a notification names', () => {
+  it.each([
+    ['v:a1', 'v:a1', true],
+    ['"0x1"', '2026-01-01T00:00:00.0000000Z:"0x1"', true],
+    ['"0x1"', '"0x1"', true],
+    ['"0x1"', '2026-01-01T00:00:00.0000000Z:"0x11"', false],
+    ['v:1', 'v:11', false],
+    ['v:1', 'v:v:1x', false],
+    ['g:7.1', 'g:17.1', false],
+  ])('%s against %s', (told, phys, is) => {
+    expect(isToldBy(told, phys)).toBe(is);
+  });
+});
 
 describe('a notification in a queue', () => {
   it('comes back as it was sent, whatever its key', () => {

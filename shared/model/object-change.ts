@@ -9,11 +9,16 @@ export interface ObjectChange {
   readonly site: SiteId;
   readonly key: string;
   readonly kind: 'put' | 'delete' | 'metadata';
-  /** The physical version the notification names, where the service names one. */
+  /** The physical version the notification names, as far as the service names one: see `isToldBy`. */
   readonly phys?: string;
 }
 
 const KINDS: ReadonlySet<unknown> = new Set(['put', 'delete', 'metadata']);
+
+/** Whether a notification that says `told` is about this version: Azure tells the entity tag, which is the end of the name. */
+export function isToldBy(told: string, phys: string): boolean {
+  return phys === told || phys.endsWith(`:${told}`);
+}
 
 export function toObjectChangeText(change: ObjectChange): string {
   return JSON.stringify(change);

@@ -5,7 +5,7 @@ import { type Look, sitesToLookAt } from '../decide/look.ts';
 import type { LedgerRead, Swap } from '../ledger/ledger.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
-import type { ObjectChange } from '../model/object-change.ts';
+import { isToldBy, type ObjectChange } from '../model/object-change.ts';
 import type { Outcome } from '../model/outcome.ts';
 import type { SiteId } from '../model/site.ts';
 import type { Route } from '../model/topology.ts';
@@ -32,7 +32,8 @@ export async function replicate(
   const route = routeFor(world, read.item ?? { key: change.key, copyOf: null });
   if (route === null || !route.sites.includes(change.site)) return skip('not-routed', acknowledge);
   const state = read.item?.sites[change.site];
-  const known = change.kind === 'put' && change.phys !== undefined && state?.seen.includes(change.phys);
+  const { kind, phys: told } = change;
+  const known = kind === 'put' && told !== undefined && state?.seen.some((phys) => isToldBy(told, phys));
   if (known && read.item?.due === null) return skip('already-known', acknowledge);
   reportLeftOut(world, change.key, route);
   return reconcile(world, change.key, route, [change.site], acknowledge, read);

@@ -38,6 +38,20 @@ describe('a write at one site', () => {
     });
   });
 
+  it('is not looked at again for an echo that names the entity tag alone, as those of Azure do', async () => {
+    const scene = await openScene();
+    scene.put('aws', KEY, 'one');
+    await scene.drain();
+    const token = (await scene.item(KEY))?.sites.az?.token as string;
+    scene.count();
+    await scene.tell({ site: 'az', key: KEY, kind: 'put', phys: token });
+    await scene.drain();
+    expect(scene.count()).toEqual({ 'ledger get': 1 });
+    await scene.tell({ site: 'az', key: KEY, kind: 'put', phys: '"0xanother"' });
+    await scene.drain();
+    expect(scene.count()).toMatchObject({ 'ledger get': 1, 'az versions': 1 });
+  });
+
   it('brings its metadata along, and a later change of it as well', async () => {
     const scene = await openScene();
     scene.put('gcp', KEY, 'one', 'first');

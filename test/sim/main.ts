@@ -19,11 +19,15 @@ const { values } = parseArgs({
     without: { type: 'string' },
     quiet: { type: 'boolean' },
     mutations: { type: 'boolean' },
+    wire: { type: 'string' },
   },
 });
 
 if (values.without !== undefined && !(values.without in RULES))
   fail(`--without ${values.without}: expected one of ${Object.keys(RULES).join(', ')}`);
+if (values.wire !== undefined && values.wire !== 'own' && values.wire !== 'clouds')
+  fail(`--wire ${values.wire}: expected own or clouds`);
+const wire = values.wire ?? 'clouds';
 const without = values.without as RuleName | undefined;
 if (values.mutations === true) await prove(whole('runs', values.runs ?? '20000'));
 else if (values.seed !== undefined) await tell(whole('seed', values.seed));
@@ -40,6 +44,7 @@ async function tell(seed: number): Promise<void> {
   );
   console.log(' step  time in ms who          what');
   const { violations, digest } = await runSeed(seed, {
+    wire,
     ...(without && { without }),
     ...(values.quiet ? {} : { trace: (line: string) => console.log(line) }),
   });
@@ -57,7 +62,9 @@ async function many(runs: number, from: number): Promise<void> {
   const started = performance.now();
   const count = Math.min(availableParallelism(), 8, runs);
   const results = await Promise.all(
-    Array.from({ length: count }, (_, i) => inWorker({ first: from + i, step: count, last: from + runs - 1, without })),
+    Array.from({ length: count }, (_, i) =>
+      inWorker({ first: from + i, step: count, last: from + runs - 1, without, wire }),
+    ),
   );
   const failing = results.flatMap(({ failures }) => failures).sort((a, b) => a.seed - b.seed);
   for (const { seed, violations } of failing.slice(0, 20)) {
@@ -83,7 +90,7 @@ async function prove(most: number): Promise<void> {
   const open = (Object.keys(RULES) as RuleName[]).filter((rule) => without === undefined || rule === without);
   async function take(): Promise<void> {
     for (let rule = open.shift(); rule !== undefined; rule = open.shift()) {
-      const { failures } = await inWorker({ first: 1, step: 1, last: most, without: rule, untilFailure: true });
+      const { failures } = await inWorker({ first: 1, step: 1, last: most, without: rule, wire, untilFailure: true });
       const [first] = failures;
       if (first === undefined) console.log(`  // ${rule}: not noticed in ${most} seeds`);
       else console.log(`  { rule: '${rule}', seed: ${first.seed}, invariant: '${first.violations[0]?.invariant}' },`);

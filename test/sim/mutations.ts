@@ -11,12 +11,12 @@ export interface Proof {
 
 export const PROOFS: readonly Proof[] = [
   { rule: 'ledger-first', seed: 24, invariant: 'I6' },
-  { rule: 'whole-chain', seed: 7, invariant: 'I1' },
+  { rule: 'whole-chain', seed: 42, invariant: 'I1' },
   { rule: 'rollback', seed: 198, invariant: 'I2' },
   { rule: 'echo-needs-intent', seed: 47, invariant: 'I1' },
   { rule: 'marker-content', seed: 42, invariant: 'I1' },
   { rule: 'inferred-delete', seed: 2148, invariant: 'I1' },
-  { rule: 'delete-by-token', seed: 574, invariant: 'I6' },
+  { rule: 'delete-by-token', seed: 1435, invariant: 'I6' },
   { rule: 'local-expiry', seed: 136, invariant: 'I20' },
   { rule: 'total-order', seed: 15, invariant: 'I8' },
   { rule: 'keep-losers', seed: 4, invariant: 'I1' },

@@ -14,6 +14,7 @@ import type { History } from './history.ts';
 import { MAC_KEYS } from './keys.ts';
 import type { Chance } from './random.ts';
 import type { Scheduler, Task } from './scheduler.ts';
+import { truthOf, type Wire } from './wire.ts';
 
 /** All that the ports of one run share. */
 export interface Stage {
@@ -24,6 +25,7 @@ export interface Stage {
   readonly buckets: readonly Bucket[];
   readonly topology: Topology;
   readonly rules: Rules;
+  readonly wire: Wire;
   readonly down: Set<string>;
   /** The text is made only when somebody reads it. */
   readonly trace: (task: Task | null, text: () => string) => void;
@@ -168,8 +170,9 @@ function openQueue(stage: Stage, task: Task): Queue {
     settle: (receipt, settlement) =>
       call(`settle ${settlement.kind}`, async () => {
         const message = received.get(receipt);
-        if (settlement.kind === 'done' && message !== undefined) {
-          const { site, key, phys } = JSON.parse(message.body);
+        const told = message === undefined ? null : truthOf(stage.wire, message.body);
+        if (settlement.kind === 'done' && message !== undefined && told !== null) {
+          const { site, key, phys } = told;
           const { item } = await stage.ledger.get(key);
           stage.history.acknowledged.push({
             step: stage.step,

@@ -5,17 +5,16 @@ import { openMemoryLedger } from '#shared/ledger/memory.ts';
 import type { KeyItem } from '#shared/model/key-item.ts';
 import { fromNativeKey, isReserved } from '#shared/model/key-map.ts';
 import type { LogEntry } from '#shared/model/log-entry.ts';
-import { toObjectChangeText } from '#shared/model/object-change.ts';
 import { openMemoryQueue } from '#shared/queue/memory.ts';
 import { antiEntropy } from '#shared/replicate/anti-entropy.ts';
 import { collect } from '#shared/replicate/collect.ts';
-import { consume } from '#shared/replicate/consume.ts';
+import { consume, type Source } from '#shared/replicate/consume.ts';
 import { rebuild } from '#shared/replicate/rebuild.ts';
 import { reseed } from '#shared/replicate/reseed.ts';
 import { plantSentinel } from '#shared/replicate/sentinel.ts';
 import { sweep } from '#shared/replicate/sweep.ts';
 import { withCanonicalNames } from '#shared/store/layers/canonical.ts';
-import { openMemoryStore, type StoreEvent } from '#shared/store/memory.ts';
+import { openMemoryStore } from '#shared/store/memory.ts';
 import type { World } from '#shared/world/world.ts';
 import { checkers } from './check/all.ts';
 import { clientAct } from './clients.ts';
@@ -25,6 +24,7 @@ import { openWorldFor, type Stage } from './ports.ts';
 import { openChance } from './random.ts';
 import { DAY_MS, HOUR_MS, readScenario, type Scenario, type SimSite } from './scenario.ts';
 import { type Fate, openScheduler, type Task, turn } from './scheduler.ts';
+import { readMessage, toMessage, type Wire } from './wire.ts';
 
 export interface RunResult {
   readonly seed: number;
@@ -37,6 +37,8 @@ export interface RunResult {
 
 export interface RunOptions {
   readonly without?: RuleName;
+  /** In whose words buckets tell what happened (clouds). */
+  readonly wire?: Wire;
   readonly trace?: (line: string) => void;
 }
 
@@ -90,6 +92,7 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
     buckets: scenario.sites.map((site) => openBucket(site, () => stage)),
     topology: scenario.topology,
     rules: options.without === undefined ? everyRule : withoutRule(options.without),
+    wire: options.wire ?? 'clouds',
     down: new Set(),
     trace,
     ledger: openMemoryLedger(),
@@ -112,6 +115,7 @@ function nameOf(task: Task | null): string {
 
 function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => RunningStage): Bucket {
   let id = 0;
+  let turn = 0;
   const raw = openMemoryStore({
     site: site.id,
     flavour,
@@ -121,20 +125,18 @@ function openBucket({ site, flavour, versioned, skewMs }: SimSite, stage: () => 
     partBytesMin: 1,
   });
   const bucket: Bucket = { id: site.id, raw, store: withCanonicalNames(raw, site.cloud) };
-  raw.onEvent((event) => notify(stage(), bucket, event));
+  raw.onEvent((event) => {
+    // The bucket tells nothing of what is not for others: such notifications are filtered where they are set up.
+    const key = fromNativeKey(site.cloud, event.key);
+    if (key === null || isReserved(key) || stage().muted) return;
+    const { wire, now } = stage();
+    notify(stage(), toMessage(wire, { site, versioned, event, key, at: now + skewMs, turn: turn++ }));
+  });
   return bucket;
 }
 
 /** At least once, sometimes: lost, repeated, delayed, out of order. */
-function notify(stage: RunningStage, { id, store }: Bucket, event: StoreEvent): void {
-  const key = fromNativeKey(store.capabilities.cloud, event.key);
-  if (key === null || isReserved(key) || stage.muted) return;
-  const body = toObjectChangeText({
-    site: id,
-    key,
-    kind: event.kind,
-    ...(event.phys === undefined ? {} : { phys: event.phys }),
-  });
+function notify(stage: RunningStage, body: string): void {
   stage.sent.push(body);
   if (stage.calm) return void stage.queue.send(body);
   const { loseEvent, repeatEvent, delayEvent } = stage.history.scenario.faults;
@@ -203,11 +205,19 @@ function fateOf(stage: RunningStage, task: Task): Fate {
 function startWork(stage: RunningStage): void {
   const what = stage.chance.unit();
   const skewMs = stage.chance.int(-stage.history.scenario.workerSkewMs, stage.history.scenario.workerSkewMs);
-  if (what < 0.8)
-    start(stage, 'worker', skewMs, (world) => consume(world, { max: stage.chance.int(1, 3), visibilityMs: 30_000 }));
+  if (what < 0.8) start(stage, 'worker', skewMs, (world) => take(stage, world, stage.chance.int(1, 3)));
   else if (what < 0.92) start(stage, 'sweep', skewMs, (world) => sweep(world, 10));
   else if (what < 0.97) start(stage, 'pass', skewMs, (world, task) => passWith(stage, world, task, false));
   else start(stage, 'collect', skewMs, (world) => collectAll(world));
+}
+
+/** One batch of messages; what is misread is a fault of our own. */
+function take(stage: RunningStage, world: World, max: number): Promise<number> {
+  const source: Source = {
+    queue: world.queue,
+    read: ({ body }) => readMessage(stage.wire, body, stage.topology),
+  };
+  return consume(world, { max, visibilityMs: 30_000 }, source);
 }
 
 function start(
@@ -319,7 +329,7 @@ async function settle(stage: RunningStage): Promise<void> {
     const before = history.restlessWrites + history.ledgerWrites.length;
     let clean = false;
     start(stage, 'worker', 0, async (world, task) => {
-      while ((await consume(world, { max: 10, visibilityMs: 30_000 })) > 0);
+      while ((await take(stage, world, 10)) > 0);
       await sweep(world, 100);
       clean = await passWith(stage, world, task, round > 0);
     });
@@ -345,7 +355,7 @@ async function replay(stage: RunningStage): Promise<void> {
   const again = chance.shuffle(sent).slice(0, Math.ceil(sent.length / 2));
   for (const body of chance.shuffle([...sent, ...again])) await stage.queue.send(body);
   start(stage, 'worker', 0, async (world) => {
-    while ((await consume(world, { max: 10, visibilityMs: 30_000 })) > 0);
+    while ((await take(stage, world, 10)) > 0);
   });
   await drain(stage);
   const after = await fingerprint(stage);

@@ -152,7 +152,14 @@ function draw(
 ): SimSite {
   const expires = mode === 'active' && chance.hit(0.15) ? { expiresAfterMs: HOUR_MS } : {};
   return {
-    site: { id, cloud, region: 'here', bucket: `bucket-${id}`, mode, ...expires },
+    site: {
+      id,
+      cloud,
+      region: 'here',
+      bucket: cloud === 'azure' ? `account${id}/container` : `bucket-${id}`,
+      mode,
+      ...expires,
+    },
     flavour,
     versioned,
     skewMs: chance.int(-1_500, 1_500),
