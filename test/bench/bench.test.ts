@@ -44,6 +44,7 @@ function runOf(startedAt: string, changes: Partial<SuiteResult> = {}): Run {
     seed: 1,
     machine: { cores: 2 },
     versions: { node: 'v24' },
+    took: { small: 3 },
     suites: [{ ...suite, ...changes }],
   };
 }

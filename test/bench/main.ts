@@ -1,6 +1,6 @@
 /**
  * npm run bench -- [suite ...] [--scale short|usual|full] [--seed N] [--objects N] [--rounds N] [--keys N,N]
- *   [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--record] [--profile] [--gate]
+ *   [--concurrency N] [--from s3://BUCKET --to gs://BUCKET] [--out folder] [--record] [--profile] [--gate]
  * Without a suite: all of them; with --from and --to `providers`, between these two. The report is
  * bench-results/report.md. --record: and a copy to be committed, in bench-results/recorded.
  * --gate: only what a build is held to, and ends with 1 when a ratio is beyond the bound of a build; seconds never are.
@@ -29,6 +29,7 @@ const { values, positionals } = parseArgs({
     objects: { type: 'string' },
     rounds: { type: 'string' },
     keys: { type: 'string' },
+    concurrency: { type: 'string' },
     from: { type: 'string' },
     to: { type: 'string' },
     out: { type: 'string', default: 'bench-results' },
@@ -52,12 +53,15 @@ const scale: Scale = {
   ...(chosen as Scale),
   ...(values.objects !== undefined && { objects: whole('objects', values.objects) }),
   ...(values.rounds !== undefined && { rounds: whole('rounds', values.rounds) }),
+  ...(values.concurrency !== undefined && { concurrency: whole('concurrency', values.concurrency) }),
   ...(values.keys !== undefined && { keys: values.keys.split(',').map((it) => whole('keys', it)) }),
 };
 const startedAt = new Date().toISOString();
 const [loadBefore = 0] = loadavg();
 const suites: SuiteResult[] = [];
+const took: Record<string, number> = {};
 for (const name of names) {
+  const began = performance.now();
   const say = (line: string) => console.log(line);
   const profiles = values.profile ? { profiles: join(out, 'profiles') } : {};
   suites.push(
@@ -70,9 +74,10 @@ for (const name of names) {
       ...(pair && { pair }),
     }),
   );
+  took[name] = Math.round((performance.now() - began) / 1000);
   for (const line of suites.at(-1)?.notRun ?? []) console.log(line);
 }
-const run: Run = { startedAt, scale: values.scale, seed, machine: machine(), versions: await versions(), suites };
+const run: Run = { startedAt, scale: values.scale, seed, machine: machine(), versions: await versions(), took, suites };
 console.log(`\n${keepRun(out, run, values.record)}`);
 let broken = 0;
 for (const target of suites.flatMap(({ targets }) => targets)) {

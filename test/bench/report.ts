@@ -9,7 +9,7 @@ const NOTEWORTHY = 0.1;
 
 /** `before`: by suite, the last run of the same scale on the same machine. */
 export function toMarkdown(run: Run, before: ReadonlyMap<string, Run> = new Map()): string {
-  const { machine, versions, suites } = run;
+  const { machine, versions, took, suites } = run;
   const targets = suites.flatMap((suite) => suite.targets.map((target) => ({ suite: suite.name, target })));
   const names = suites.map(({ name }) => name).join(' ');
   return [
@@ -26,7 +26,7 @@ export function toMarkdown(run: Run, before: ReadonlyMap<string, Run> = new Map(
       'anything else. Ratios come from runs that took turns.',
     ),
     '',
-    `Machine: ${pairs(machine)}. Versions: ${pairs(versions)}.`,
+    `Machine: ${pairs(machine)}. Versions: ${pairs(versions)}. Seconds it took: ${pairs(took)}.`,
     '',
     ...(targets.length === 0 ? [] : ['## Targets', '', ...tableOf(targetTable(targets)), '']),
     ...(before.size === 0 ? [] : comparison(run, before)),

@@ -72,6 +72,8 @@ export interface Run {
   readonly seed: number;
   readonly machine: Readonly<Record<string, string | number>>;
   readonly versions: Readonly<Record<string, string>>;
+  /** Seconds by suite. */
+  readonly took: Readonly<Record<string, number>>;
   readonly suites: readonly SuiteResult[];
 }
 

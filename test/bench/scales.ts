@@ -7,6 +7,8 @@ export interface Scale {
   readonly objects: number;
   /** Of everything that is held against a peer: each is measured so often, one after the other in turn. */
   readonly rounds: number;
+  /** So many changes Triplicate works on at once. */
+  readonly concurrency: number;
   readonly largeBytes: number;
   /** Of the suite `delay`. */
   readonly changes: number;
@@ -52,6 +54,7 @@ export const SCALES: Readonly<Record<string, Scale>> = {
   short: {
     objects: 200,
     rounds: 1,
+    concurrency: 64,
     largeBytes: 32 * MI,
     changes: 300,
     changesPerSecond: 50,
@@ -77,6 +80,7 @@ export const SCALES: Readonly<Record<string, Scale>> = {
   usual: {
     objects: 2_000,
     rounds: 5,
+    concurrency: 64,
     largeBytes: 256 * MI,
     changes: 3_000,
     changesPerSecond: 100,
@@ -98,6 +102,7 @@ export const SCALES: Readonly<Record<string, Scale>> = {
   full: {
     objects: 10_000,
     rounds: 5,
+    concurrency: 64,
     largeBytes: 1024 * MI,
     changes: 12_000,
     changesPerSecond: 100,

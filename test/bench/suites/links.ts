@@ -9,7 +9,7 @@ import { rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult, type Target } from '../result.ts';
 import { said } from '../said.ts';
 import type { Sample } from '../samples.ts';
-import { PEERS, WRITES_AT_ONCE } from '../scales.ts';
+import { PEERS, type Scale, WRITES_AT_ONCE } from '../scales.ts';
 import { nowMs } from '../serve.ts';
 import { median, rounded } from '../statistics.ts';
 import type { Context } from '../suites.ts';
@@ -48,7 +48,7 @@ export async function links(context: Context): Promise<SuiteResult> {
   return toResult(context, measured, drain, rclone);
 }
 
-type Runner = (world: BenchWorld, config: LocalConfig, sample: Sample) => Promise<number>;
+type Runner = (world: BenchWorld, config: LocalConfig, sample: Sample, scale: Scale) => Promise<number>;
 
 /** Objects a second, to both targets. */
 async function through(way: Way, { scale, seed }: Context, round: number, run: Runner): Promise<number> {
@@ -58,7 +58,7 @@ async function through(way: Way, { scale, seed }: Context, round: number, run: R
   const proxy = openChild('proxy');
   try {
     await world.write({ ...sample, atOnce: WRITES_AT_ONCE });
-    const seconds = await run(world, await behind(proxy, world.config, way, sample.seed), sample);
+    const seconds = await run(world, await behind(proxy, world.config, way, sample.seed), sample, scale);
     await world.verify(sample);
     return objects / seconds;
   } finally {
@@ -67,8 +67,13 @@ async function through(way: Way, { scale, seed }: Context, round: number, run: R
   }
 }
 
-async function byTriplicate(world: BenchWorld, config: LocalConfig, { objects }: Sample): Promise<number> {
-  const worker = await world.openWorker({ config });
+async function byTriplicate(
+  world: BenchWorld,
+  config: LocalConfig,
+  { objects }: Sample,
+  { concurrency }: Scale,
+): Promise<number> {
+  const worker = await world.openWorker({ config, concurrency });
   const startedAt = nowMs();
   await worker.go();
   const { lastReplicaAt } = await worker.replicated(TARGETS, objects);
@@ -115,7 +120,7 @@ function toResult({ scale }: Context, measured: readonly Measured[], drain: Drai
         'a piece of which a segment is lost comes 200 ms later, and what is behind it waits.',
         'At a place by name Triplicate, or rclone, runs beside the S3 bucket.',
       ),
-      `Triplicate works on 64 changes at once; rclone runs with ${PEERS.rclone.join(' ')}.`,
+      `Triplicate works on ${scale.concurrency} changes at once; rclone runs with ${PEERS.rclone.join(' ')}.`,
       said(
         `The outage: every connection to Azure, its queue included, is cut for ${drain.outageSeconds} s,`,
         `while ${OUTAGE_RATE} changes a second come at S3. What is measured begins when Azure is back,`,

@@ -74,8 +74,8 @@ async function measure(name: string, context: Context): Promise<Measured> {
 }
 
 /** The clock starts when the worker, open and idle, may take its first message; it has a change of each object to take. */
-async function triplicate(world: BenchWorld, { objects }: Sample, { profiles }: Context) {
-  const worker = await world.openWorker(profiles === undefined ? {} : { profiles });
+async function triplicate(world: BenchWorld, { objects }: Sample, { scale: { concurrency }, profiles }: Context) {
+  const worker = await world.openWorker({ concurrency, ...(profiles !== undefined && { profiles }) });
   await world.takeCounts();
   const before = await worker.usage();
   const startedAt = nowMs();
@@ -174,10 +174,10 @@ function toResult(
         'Azure nothing.',
       ),
       said(
-        'Triplicate keeps its ledger in SQLite, synced to disk at every write, and hears of',
-        'its own writes, which is part of its work; the clock stops when the last replica is',
-        'acknowledged with the checksum of the source. "Until quiet" is when it has also worked',
-        'off what it heard of its own writes.',
+        `Triplicate works on ${scale.concurrency} changes at once. It keeps its ledger in SQLite, synced to disk at every`,
+        'write, and hears of its own writes, which is part of its work; the clock stops when the last replica is',
+        'acknowledged with the checksum of the source. "Until quiet" is when it has also worked off what it heard of',
+        'its own writes.',
       ),
       said(
         'Afterwards sizes and MD5 of all objects at both targets are compared with what was',
