@@ -1,5 +1,6 @@
 /** CRC-32C and CRC-64/NVME while bytes stream by, and how the values of parts join into the value of the whole. */
 
+import { openKernel } from './crc-kernel.ts';
 import { invalid } from './fault.ts';
 
 /** What is known of some bytes without reading them again; texts are those S3 and GCS use (base64, big-endian). */
@@ -22,8 +23,11 @@ export function openChecksums(): OpenChecksums {
   return {
     update(bytes) {
       size += bytes.length;
-      c32 = crc32c(bytes, c32);
-      c64 = crc64nvme(bytes, c64);
+      kernel.register32[0] = ~c32;
+      kernel.register64[0] = c64 ^ ONES_64;
+      kernel.run('both', bytes);
+      c32 = ~kernel.register32[0]! >>> 0;
+      c64 = kernel.register64[0]! ^ ONES_64;
     },
     result: () => ({ sizeBytes: size, crc32c: toCrc32cText(c32), crc64nvme: toCrc64nvmeText(c64) }),
   };
@@ -44,91 +48,23 @@ export function combineChecksums(parts: readonly Checksums[]): Checksums {
 
 // Both polynomials are bit-reversed: the lowest bit is the highest power of x, and x^0 is the top bit.
 const POLY_32C = 0x82f63b78;
-const POLY_64_LOW = 0xac4bc9b5;
-const POLY_64_HIGH = 0x9a6c9329;
+const POLY_64NVME = 0x9a6c9329ac4bc9b5n;
+const ONES_64 = 0xffffffffffffffffn;
 
-// Row k of a table answers for a byte with k more bytes behind it, so eight bytes cost eight independent look-ups.
-const TABLE_32C = new Uint32Array(8 * 256);
-const TABLE_64_LOW = new Uint32Array(8 * 256);
-const TABLE_64_HIGH = new Uint32Array(8 * 256);
-fillTables();
+const kernel = openKernel(POLY_32C, POLY_64NVME);
 
 /** `previous` is the CRC of the bytes before these. */
 export function crc32c(bytes: Uint8Array, previous = 0): number {
-  const table = TABLE_32C;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const whole = bytes.length - (bytes.length % 8);
-  let crc = ~previous;
-  for (let at = 0; at < whole; at += 8) {
-    const first = crc ^ view.getUint32(at, true);
-    const second = view.getUint32(at + 4, true);
-    crc =
-      table[0x700 + (first & 0xff)]! ^
-      table[0x600 + ((first >>> 8) & 0xff)]! ^
-      table[0x500 + ((first >>> 16) & 0xff)]! ^
-      table[0x400 + (first >>> 24)]! ^
-      table[0x300 + (second & 0xff)]! ^
-      table[0x200 + ((second >>> 8) & 0xff)]! ^
-      table[0x100 + ((second >>> 16) & 0xff)]! ^
-      table[second >>> 24]!;
-  }
-  for (let at = whole; at < bytes.length; at++) crc = (crc >>> 8) ^ table[(crc ^ bytes[at]!) & 0xff]!;
-  return ~crc >>> 0;
+  kernel.register32[0] = ~previous;
+  kernel.run('crc32c', bytes);
+  return ~kernel.register32[0]! >>> 0;
 }
 
-/** `previous` is the CRC of the bytes before these. The register is two halves, since BigInt is far too slow per byte. */
+/** `previous` is the CRC of the bytes before these. */
 export function crc64nvme(bytes: Uint8Array, previous = 0n): bigint {
-  const lows = TABLE_64_LOW;
-  const highs = TABLE_64_HIGH;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const whole = bytes.length - (bytes.length % 8);
-  let low = ~Number(previous & 0xffffffffn);
-  let high = ~Number(previous >> 32n);
-  for (let at = 0; at < whole; at += 8) {
-    const first = low ^ view.getUint32(at, true);
-    const second = high ^ view.getUint32(at + 4, true);
-    const a = 0x700 + (first & 0xff);
-    const b = 0x600 + ((first >>> 8) & 0xff);
-    const c = 0x500 + ((first >>> 16) & 0xff);
-    const d = 0x400 + (first >>> 24);
-    const e = 0x300 + (second & 0xff);
-    const f = 0x200 + ((second >>> 8) & 0xff);
-    const g = 0x100 + ((second >>> 16) & 0xff);
-    const h = second >>> 24;
-    low = lows[a]! ^ lows[b]! ^ lows[c]! ^ lows[d]! ^ lows[e]! ^ lows[f]! ^ lows[g]! ^ lows[h]!;
-    high = highs[a]! ^ highs[b]! ^ highs[c]! ^ highs[d]! ^ highs[e]! ^ highs[f]! ^ highs[g]! ^ highs[h]!;
-  }
-  for (let at = whole; at < bytes.length; at++) {
-    const index = (low ^ bytes[at]!) & 0xff;
-    low = ((low >>> 8) | (high << 24)) ^ lows[index]!;
-    high = (high >>> 8) ^ highs[index]!;
-  }
-  return (BigInt(~high >>> 0) << 32n) | BigInt(~low >>> 0);
-}
-
-function fillTables(): void {
-  for (let byte = 0; byte < 256; byte++) {
-    let c32 = byte;
-    let low = byte;
-    let high = 0;
-    for (let bit = 0; bit < 8; bit++) {
-      c32 = (c32 >>> 1) ^ (c32 & 1 ? POLY_32C : 0);
-      const odd = low & 1;
-      low = ((low >>> 1) | (high << 31)) ^ (odd ? POLY_64_LOW : 0);
-      high = (high >>> 1) ^ (odd ? POLY_64_HIGH : 0);
-    }
-    TABLE_32C[byte] = c32;
-    TABLE_64_LOW[byte] = low;
-    TABLE_64_HIGH[byte] = high;
-  }
-  for (let at = 256; at < 8 * 256; at++) {
-    const c32 = TABLE_32C[at - 256]!;
-    TABLE_32C[at] = (c32 >>> 8) ^ TABLE_32C[c32 & 0xff]!;
-    const low = TABLE_64_LOW[at - 256]!;
-    const high = TABLE_64_HIGH[at - 256]!;
-    TABLE_64_LOW[at] = ((low >>> 8) | (high << 24)) ^ TABLE_64_LOW[low & 0xff]!;
-    TABLE_64_HIGH[at] = (high >>> 8) ^ TABLE_64_HIGH[low & 0xff]!;
-  }
+  kernel.register64[0] = previous ^ ONES_64;
+  kernel.run('crc64nvme', bytes);
+  return kernel.register64[0]! ^ ONES_64;
 }
 
 /** The CRC of A then B, from the CRCs of A and B and the length of B in bytes. */
@@ -150,7 +86,7 @@ interface Field {
 }
 
 const FIELD_32C = openField(BigInt(POLY_32C), 32n);
-const FIELD_64NVME = openField((BigInt(POLY_64_HIGH) << 32n) | BigInt(POLY_64_LOW), 64n);
+const FIELD_64NVME = openField(POLY_64NVME, 64n);
 
 function openField(poly: bigint, width: bigint): Field {
   const one = 1n << (width - 1n);
