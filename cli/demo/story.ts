@@ -228,8 +228,8 @@ function withTotals(store: ObjectStore, { totals, parts }: Stage): ObjectStore {
     put: (key, body, options) => counted(key, 'replicaWrites', store.put(key, body, options)),
     copy: (source, key, options) => counted(key, 'replicaWrites', store.copy(source, key, options)),
     delete: (key, condition) => counted(key, 'replicaDeletes', store.delete(key, condition)),
-    async putPart(key, upload, part, bytes) {
-      const receipt = await store.putPart(key, upload, part, bytes);
+    async putPart(key, upload, part, body, sums) {
+      const receipt = await store.putPart(key, upload, part, body, sums);
       totals.parts += 1;
       parts.set(store.site, (parts.get(store.site) ?? 0) + 1);
       return receipt;

@@ -51,8 +51,8 @@ export async function openAzureBlobStore(options: AzureBlobStoreOptions): Promis
     list: (query) => at('list', query.prefix, () => list(container, query)),
     copy: (source, key, how) => at('copy', key, () => copy(container, source, key, how)),
     createUpload: (key) => at('createUpload', key, async () => createUpload(key)),
-    putPart: (key, upload, part, bytes) =>
-      at('putPart', key, () => putPart(container, capabilities, key, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) =>
+      at('putPart', key, () => putPart(container, capabilities, key, upload, part, body, sums)),
     completeUpload: (key, upload, parts) =>
       at('completeUpload', key, () => completeUpload(container, capabilities, key, upload, parts)),
     abortUpload: (key) => at('abortUpload', key, async () => abortUpload(key)),

@@ -1,13 +1,14 @@
 /** What drivers of a cloud do alike with bytes and texts on their way: cut, sum, verify, check, and tell what broke. */
 
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { crc32c, crc64nvme, toCrc32cText, toCrc64nvmeText } from '../model/crc.ts';
 import { Fault, type FaultDetails, type FaultKind, fault, invalid } from '../model/fault.ts';
 import { MARKER_NAME } from '../model/metadata.ts';
 import type { ObjectHeaders, ObjectMetadata } from '../model/object.ts';
-import type { ByteRange } from './store.ts';
+import type { ByteRange, StreamedPart, Sums } from './store.ts';
 
-export type Sums = { readonly crc32c?: string; readonly crc64nvme?: string };
+export type { Sums } from './store.ts';
 
 export interface Block {
   readonly bytes: Uint8Array;
@@ -57,12 +58,48 @@ function grown(block: Uint8Array, size: number, needed: number, blockBytes: numb
   return larger;
 }
 
+export function sizeOf(body: Uint8Array | StreamedPart): number {
+  return body instanceof Uint8Array ? body.length : body.sizeBytes;
+}
+
+/** The bytes of a part, of which there must be as many as it says. */
+export async function* bytesOf({ bytes, sizeBytes }: StreamedPart): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const piece of bytes) {
+    size += piece.length;
+    if (size > sizeBytes) break;
+    yield piece;
+  }
+  if (size !== sizeBytes)
+    throw fault('corrupt', `a part of ${sizeBytes} bytes, but ${size} came`, { field: 'sizeBytes', value: size });
+}
+
+/**
+ * For clients that take a stream and do not look after it: what breaks the source ends the call, and is told; and the
+ * source ends with the call.
+ */
+export async function sendStream<Answer>(
+  pieces: AsyncIterable<Uint8Array>,
+  send: (body: Readable, signal: AbortSignal) => Promise<Answer>,
+): Promise<Answer> {
+  const body = Readable.from(pieces, { objectMode: false });
+  const broken = new AbortController();
+  body.on('error', (error) => broken.abort(error));
+  try {
+    return await send(body, broken.signal);
+  } catch (error) {
+    throw broken.signal.aborted ? broken.signal.reason : error;
+  } finally {
+    body.destroy();
+  }
+}
+
 export interface OpenSums {
   update(bytes: Uint8Array): void;
   texts(): Sums;
 }
 
-/** Only the sums that are wanted: CRC-64 costs several times what CRC-32C does. */
+/** Only the sums that are wanted. */
 export function openSums(wanted: { readonly crc32c: boolean; readonly crc64nvme: boolean }): OpenSums {
   let c32 = 0;
   let c64 = 0n;

@@ -179,7 +179,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ObjectSt
 
     createUpload: (key) => at('createUpload', key, () => uploads.begin(FLAVOURS.s3.nameOf(key))),
 
-    putPart: (key, upload, part, bytes) => at('putPart', key, () => uploads.keep(key, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) => at('putPart', key, () => uploads.keep(key, upload, part, body, sums)),
 
     completeUpload: (key, upload, receipts) =>
       at('completeUpload', key, async () => {

@@ -49,8 +49,8 @@ export async function openGcsStore(options: GcsStoreOptions): Promise<GcsStore> 
     list: (query) => at('list', query.prefix, () => list(bucket, query)),
     copy: (source, key, how) => at('copy', key, () => copy(bucket, source, key, how)),
     createUpload: (key) => at('createUpload', key, () => createUpload(bucket, key)),
-    putPart: (key, upload, part, bytes) =>
-      at('putPart', key, () => putPart(bucket, CAPABILITIES, key, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) =>
+      at('putPart', key, () => putPart(bucket, CAPABILITIES, key, upload, part, body, sums)),
     completeUpload: (key, upload, parts) =>
       at('completeUpload', key, () => completeUpload(bucket, CAPABILITIES, key, upload, parts)),
     abortUpload: (key, upload) => at('abortUpload', key, () => abortUpload(bucket, key, upload)),

@@ -1,12 +1,12 @@
 /** Uploads by parts of the memory driver: parts wait with their upload, or on Azure under the name they are for. */
 
 import { fault, invalid } from '../model/fault.ts';
-import { type Content, etagOf, toContent } from './memory-content.ts';
+import { type Content, etagOf } from './memory-content.ts';
 import type { PartReceipt, StoreCapabilities } from './store.ts';
 
 export interface MemoryUploads {
   begin(name: string, upload: string): void;
-  keep(name: string, upload: string, part: number, bytes: Uint8Array): PartReceipt;
+  keep(name: string, upload: string, part: number, content: Content): PartReceipt;
   /** The contents that the receipts stand for, in order; they stay until the upload ends. */
   find(name: string, upload: string, receipts: readonly PartReceipt[]): readonly Content[];
   end(name: string, upload: string): void;
@@ -21,7 +21,7 @@ interface Room {
 }
 
 export function openUploads(capabilities: StoreCapabilities, sharedParts: boolean): MemoryUploads {
-  const { partBytesMin, partsMax, putBytesMax } = capabilities;
+  const { partBytesMin, partsMax } = capabilities;
   const rooms = new Map<string, Room>();
 
   function roomOf(name: string, upload: string): Room {
@@ -45,16 +45,10 @@ export function openUploads(capabilities: StoreCapabilities, sharedParts: boolea
       if (!sharedParts) rooms.set(upload, { name, parts: new Map() });
     },
 
-    keep(name, upload, part, bytes) {
+    keep(name, upload, part, content) {
       checkPart(part);
       const room = roomOf(name, upload);
-      if (bytes.length > putBytesMax)
-        throw fault('too-large', `part ${part}: more than ${putBytesMax} bytes`, {
-          field: 'part',
-          value: bytes.length,
-        });
       const id = idOf(upload, part);
-      const content = toContent(bytes);
       room.parts.set(id, content);
       if (sharedParts) rooms.set(name, room);
       return receiptOf(id, part, content);

@@ -3,6 +3,7 @@
 import { Fault, type FaultDetails, fault, invalid } from '../model/fault.ts';
 import { ABSENT, type ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
+import { bytesOf } from './body.ts';
 import type { BucketClient, StoreEvent } from './bucket-client.ts';
 import {
   compareNames,
@@ -347,8 +348,16 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
       });
     },
 
-    async putPart(key, upload, part, bytes) {
-      return at('putPart', key, () => uploads.keep(nameOf(key), upload, part, bytes));
+    async putPart(key, upload, part, body, sums) {
+      const name = at('putPart', key, () => nameOf(key));
+      const streamed = !(body instanceof Uint8Array);
+      const content = await drain(streamed ? bytesOf(body) : body, capabilities.putBytesMax).catch((error) => {
+        throw placed(error, { site, op: 'putPart', key });
+      });
+      return at('putPart', key, () => {
+        checkContent(content, sums ?? (streamed ? body.sums() : {}));
+        return uploads.keep(name, upload, part, content);
+      });
     },
 
     async completeUpload(key, upload, receipts) {

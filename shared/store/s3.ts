@@ -6,7 +6,16 @@ import { NO_METADATA } from './flavours.ts';
 import { type Connection, openConnection, type S3ConnectionOptions } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
 import { openLooks } from './s3/look.ts';
-import { beginUpload, dropUpload, joinParts, PARTS_MAX, readReceipts, sendPart, toReceipt } from './s3/multipart.ts';
+import {
+  beginUpload,
+  dropUpload,
+  joinParts,
+  PARTS_MAX,
+  readReceipts,
+  sendPart,
+  sendStreamedPart,
+  toReceipt,
+} from './s3/multipart.ts';
 import { openReads } from './s3/read.ts';
 import { putStream } from './s3/stream.ts';
 import { afterWrite, putBytes, removeObject } from './s3/write.ts';
@@ -100,8 +109,14 @@ export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
 
     createUpload: (key) => at('createUpload', key, () => beginUpload(connection, 'createUpload', key)),
 
-    putPart: (key, upload, part, bytes) =>
-      at('putPart', key, async () => toReceipt(await sendPart(connection, 'putPart', key, upload, part, bytes))),
+    putPart: (key, upload, part, body, sums) =>
+      at('putPart', key, async () =>
+        toReceipt(
+          body instanceof Uint8Array
+            ? await sendPart(connection, 'putPart', key, upload, part, body, sums)
+            : await sendStreamedPart(connection, 'putPart', key, upload, part, body),
+        ),
+      ),
 
     completeUpload: (key, upload, receipts) =>
       at('completeUpload', key, async () => {

@@ -23,12 +23,17 @@ export type WriteCondition =
   | { readonly kind: 'if-absent' }
   | { readonly kind: 'if-token'; readonly token: string };
 
+export interface Sums {
+  readonly crc32c?: string;
+  readonly crc64nvme?: string;
+}
+
 export interface PutOptions {
   readonly condition: WriteCondition;
   readonly metadata: ObjectMetadata;
   readonly marker?: string;
   /** Checked by the service where it can, by the driver otherwise; a mismatch is Fault 'corrupt', nothing written. */
-  readonly checksums?: { readonly crc32c?: string; readonly crc64nvme?: string };
+  readonly checksums?: Sums;
 }
 
 export interface ByteRange {
@@ -47,6 +52,14 @@ export interface ObjectPage {
   readonly objects: readonly ObjectVersion[];
   /** Pass as `after` to go on; absent at the end. */
   readonly next?: string;
+}
+
+/** A part too large to be held: its bytes come once. */
+export interface StreamedPart {
+  readonly sizeBytes: number;
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Those of all its bytes: asked when they have ended, and not before. */
+  sums(): Sums;
 }
 
 export interface PartReceipt {
@@ -96,8 +109,18 @@ export interface ObjectStore {
 
   /** An upload by parts, unconditional and without metadata: aim it at a stage key and publish with `copy`. */
   createUpload(key: string): Promise<string>;
-  /** Idempotent by part number (from 1); a repeated part replaces the earlier one. */
-  putPart(key: string, upload: string, part: number, bytes: Uint8Array): Promise<PartReceipt>;
+  /**
+   * Idempotent by part number (from 1); a repeated part replaces the earlier one. The service checks the bytes by a
+   * checksum: by one of `sums` where those of the bytes are known, which are not computed again. What does not fit is
+   * Fault 'corrupt', and no part. It takes the bytes of a stream to their end, or tells their source that it will not.
+   */
+  putPart(
+    key: string,
+    upload: string,
+    part: number,
+    body: Uint8Array | StreamedPart,
+    sums?: Sums,
+  ): Promise<PartReceipt>;
   completeUpload(key: string, upload: string, parts: readonly PartReceipt[]): Promise<ObjectVersion>;
   /** No error when the upload is gone. */
   abortUpload(key: string, upload: string): Promise<void>;

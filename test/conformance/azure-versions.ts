@@ -201,7 +201,8 @@ export async function startAzureVersions(): Promise<AzureVersions> {
     }
   }
 
-  const server = createServer((request, response) => void handle(request, response));
+  // A client that breaks off gets no answer.
+  const server = createServer((request, response) => void handle(request, response).catch(() => response.destroy()));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return Object.assign(account, {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/account`,

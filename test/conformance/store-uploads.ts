@@ -1,9 +1,9 @@
 /** Conformance of an object store: uploads by parts. */
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { expect } from 'vitest';
 import { Fault } from '#shared/model/fault.ts';
-import type { PartReceipt } from '#shared/store/store.ts';
+import type { PartReceipt, StreamedPart } from '#shared/store/store.ts';
 import { type Case, content, copyOnto, encode, IF_ABSENT, put, refused, sumsOf, uploadWhole } from './store-bench.ts';
 
 export const UPLOADS: readonly Case[] = [
@@ -46,6 +46,46 @@ export const UPLOADS: readonly Case[] = [
       expect(part).toMatchObject({ part: 1, sizeBytes: 6 });
       const written = await store.completeUpload(key(), upload, [same]);
       expect(await content(store, key(), written)).toBe('second');
+    },
+  },
+  {
+    test: 'a part may come as a stream, whatever its pieces',
+    async run({ store, can, key }) {
+      const upload = await store.createUpload(key());
+      const bytes = randomBytes(can.partBytesMin + 700_001);
+      const first = await store.putPart(key(), upload, 1, streamed(bytes, [1, 70_000, 300_000, 5]));
+      const second = await store.putPart(key(), upload, 2, encode('end'), sumsOf(encode('end')));
+      expect(first).toMatchObject({ part: 1, sizeBytes: bytes.length });
+      const written = await store.completeUpload(key(), upload, [first, second]);
+      expect(await digest((await store.get(key(), written.phys)).body)).toBe(await digest([bytes, encode('end')]));
+    },
+  },
+  {
+    test: 'a part that is not what its checksums say is no part',
+    async run({ store, key }) {
+      const upload = await store.createUpload(key());
+      const other = sumsOf(encode('other'));
+      await refused(store.putPart(key(), upload, 1, encode('bytes'), other), 'corrupt');
+      await refused(store.putPart(key(), upload, 1, { ...streamed(encode('bytes')), sums: () => other }), 'corrupt');
+    },
+  },
+  {
+    test: 'a streamed part is as long as it says, and its source learns when nobody reads on',
+    async run({ store, key }) {
+      const upload = await store.createUpload(key());
+      const short = { ...streamed(encode('short')), sizeBytes: 6 };
+      await expect(store.putPart(key(), upload, 1, short)).rejects.toBeInstanceOf(Fault);
+      let ended = false;
+      async function* endless(): AsyncGenerator<Uint8Array> {
+        try {
+          for (;;) yield encode('and so on');
+        } finally {
+          ended = true;
+        }
+      }
+      const long = { sizeBytes: 20, bytes: endless(), sums: () => ({}) };
+      await expect(store.putPart(key(), upload, 1, long)).rejects.toBeInstanceOf(Fault);
+      expect(ended).toBe(true);
     },
   },
   {
@@ -94,6 +134,18 @@ export const UPLOADS: readonly Case[] = [
     },
   },
 ];
+
+/** In pieces of these sizes over and over. */
+function streamed(bytes: Uint8Array, sizes: readonly number[] = [3]): StreamedPart {
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let at = 0, piece = 0; at < bytes.length; piece++) {
+      const size = sizes[piece % sizes.length] as number;
+      yield bytes.slice(at, at + size);
+      at += size;
+    }
+  }
+  return { sizeBytes: bytes.length, bytes: pieces(), sums: () => sumsOf(bytes) };
+}
 
 function filled(size: number, letter: string): Uint8Array {
   return new Uint8Array(size).fill(letter.charCodeAt(0));

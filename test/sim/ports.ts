@@ -96,8 +96,8 @@ function openStore(stage: Stage, task: Task, bucket: Bucket): ObjectStore {
         store.copy(source, key, options),
       ),
     createUpload: (key) => read(`createUpload ${key}`, () => store.createUpload(key)),
-    putPart: (key, upload, part, bytes) =>
-      read(`putPart ${key} ${part}`, () => store.putPart(key, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) =>
+      read(`putPart ${key} ${part}`, () => store.putPart(key, upload, part, body, sums)),
     completeUpload: (key, upload, parts) =>
       write(`completeUpload ${key}`, key, 'write', () => store.completeUpload(key, upload, parts)),
     abortUpload: (key, upload) => read(`abortUpload ${key}`, () => store.abortUpload(key, upload)),

@@ -49,7 +49,11 @@ export interface Container {
   /** Where the service itself may read a version from, and with whose rights. */
   sourceOf(key: string, versionId: string | undefined): Promise<CopySource>;
   /** One request: its failure becomes a Fault, its time is limited. */
-  call<Answer>(request: RequestKind, run: (signal: AbortSignal) => Promise<Answer>): Promise<Answer>;
+  call<Answer>(
+    request: RequestKind,
+    run: (signal: AbortSignal) => Promise<Answer>,
+    bodyBytes?: number,
+  ): Promise<Answer>;
   /** A whole operation: every Fault leaves it with site, operation and key. */
   at<Answer>(op: string, key: string, run: () => Promise<Answer>): Promise<Answer>;
 }
@@ -65,6 +69,8 @@ export type RequestKind = 'read' | 'write' | 'stage' | 'copy';
 const REQUEST_TIMEOUT_MS = 60_000;
 const COPY_TIMEOUT_MS = 10 * 60_000;
 const SOURCE_RIGHTS_MS = 60 * 60_000;
+/** Slower than this is no connection. */
+const BYTES_PER_MS_MIN = 64;
 const TOKEN_SCOPE = 'https://storage.azure.com/.default';
 
 export async function openContainer(options: AzureBlobStoreOptions): Promise<Container> {
@@ -118,8 +124,9 @@ export async function openContainer(options: AzureBlobStoreOptions): Promise<Con
       return { url, authorization: { scheme: 'Bearer', value } };
     },
 
-    async call(kind, run) {
-      const watch = openWatch(kind === 'copy' ? COPY_TIMEOUT_MS : requestTimeoutMs);
+    async call(kind, run, bodyBytes = 0) {
+      const limitMs = kind === 'copy' ? COPY_TIMEOUT_MS : requestTimeoutMs;
+      const watch = openWatch(limitMs + Math.ceil(bodyBytes / BYTES_PER_MS_MIN));
       try {
         return await run(watch.signal);
       } catch (error) {

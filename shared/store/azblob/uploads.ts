@@ -1,13 +1,13 @@
 /** Uploads by parts on Azure Blob: blocks that wait under the name itself, told apart by the upload in their ids. */
 
-import { crc64nvme } from '../../model/crc.ts';
+import { crc64nvme, readCrc64nvme } from '../../model/crc.ts';
 import { fault, invalid, isFault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
-import { checkPart, checkParts } from '../body.ts';
-import type { PartReceipt, StoreCapabilities } from '../store.ts';
+import { checkPart, checkParts, sizeOf } from '../body.ts';
+import type { PartReceipt, StoreCapabilities, StreamedPart, Sums } from '../store.ts';
 import type { Container } from './container.ts';
 import { describe, nameOf } from './describe.ts';
-import { blockId, commit, newUpload, stage } from './write.ts';
+import { blockId, commit, newUpload, stage, stageStreamed } from './write.ts';
 
 const UPLOAD = /^[0-9a-f]{32}$/;
 
@@ -23,15 +23,22 @@ export async function putPart(
   key: string,
   upload: string,
   part: number,
-  bytes: Uint8Array,
+  body: Uint8Array | StreamedPart,
+  known: Sums = {},
 ): Promise<PartReceipt> {
   checkUpload(upload);
   checkPart(part, partsMax);
-  if (bytes.length > putBytesMax)
-    throw fault('too-large', `part ${part}: more than ${putBytesMax} bytes`, { field: 'part', value: bytes.length });
+  const sizeBytes = sizeOf(body);
+  if (sizeBytes > putBytesMax)
+    throw fault('too-large', `part ${part}: more than ${putBytesMax} bytes`, { field: 'part', value: sizeBytes });
+  const id = blockId(upload, part);
   // The service takes no empty block, and needs none.
-  if (bytes.length > 0) await stage(container, key, blockId(upload, part), bytes, crc64nvme(bytes));
-  return { part, receipt: receiptOf(upload, part), sizeBytes: bytes.length };
+  if (sizeBytes > 0 && !(body instanceof Uint8Array)) await stageStreamed(container, key, id, body);
+  else if (body instanceof Uint8Array && sizeBytes > 0) {
+    const sum = known.crc64nvme === undefined ? crc64nvme(body) : readCrc64nvme(known.crc64nvme);
+    await stage(container, key, id, body, sum);
+  }
+  return { part, receipt: receiptOf(upload, part), sizeBytes };
 }
 
 export async function completeUpload(

@@ -5,8 +5,17 @@ import type { BlobHTTPHeaders } from '@azure/storage-blob';
 import { combineCrc64nvme, crc64nvme, toCrc64nvmeText } from '../../model/crc.ts';
 import { Fault, fault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
-import { type Block, type CheckedMetadata, checkSums, openSums, toBlocks, toContentType } from '../body.ts';
-import type { PutOptions, StoreCapabilities, WriteCondition } from '../store.ts';
+import {
+  type Block,
+  bytesOf,
+  type CheckedMetadata,
+  checkSums,
+  openSums,
+  sendStream,
+  toBlocks,
+  toContentType,
+} from '../body.ts';
+import type { PutOptions, StoreCapabilities, StreamedPart, WriteCondition } from '../store.ts';
 import type { Container } from './container.ts';
 import { conditionsOf, describe, idsOf, readPhys, toVersion } from './describe.ts';
 import { head, headPinned } from './read.ts';
@@ -102,9 +111,27 @@ async function putBlocks(
 }
 
 export async function stage(container: Container, key: string, id: string, bytes: Uint8Array, sum: bigint) {
-  await container.call('stage', (abortSignal) =>
-    container.blob(key).stageBlock(id, bytes, bytes.length, { abortSignal, transactionalContentCrc64: toWire(sum) }),
+  await container.call(
+    'stage',
+    (abortSignal) =>
+      container.blob(key).stageBlock(id, bytes, bytes.length, { abortSignal, transactionalContentCrc64: toWire(sum) }),
+    bytes.length,
   );
+}
+
+/** No checksum can be sent behind the bytes, so the one is compared that the service has computed of them. */
+export async function stageStreamed(container: Container, key: string, id: string, part: StreamedPart) {
+  const { sizeBytes } = part;
+  const told = await sendStream(bytesOf(part), (body, broken) =>
+    container.call(
+      'stage',
+      (signal) =>
+        container.blob(key).stageBlock(id, body, sizeBytes, { abortSignal: AbortSignal.any([signal, broken]) }),
+      sizeBytes,
+    ),
+  );
+  const kept = told.xMsContentCrc64;
+  if (kept) checkSums(part.sums(), { crc64nvme: toCrc64nvmeText(fromWire(kept)) });
 }
 
 export async function commit(

@@ -5,12 +5,19 @@ import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checksums, combineChecksums, openChecksums } from '../../model/crc.ts';
 import { invalid } from '../../model/fault.ts';
-import type { PartReceipt } from '../store.ts';
+import { bytesOf, checkSums, sizeOf } from '../body.ts';
+import type { PartReceipt, StreamedPart, Sums } from '../store.ts';
 import { gone, ifThere, makeFolder, syncFolder, writeFile } from './disk.ts';
 
 export interface Uploads {
   begin(key: string): Promise<string>;
-  keep(key: string, upload: string, part: number, bytes: Uint8Array): Promise<PartReceipt>;
+  keep(
+    key: string,
+    upload: string,
+    part: number,
+    body: Uint8Array | StreamedPart,
+    expected?: Sums,
+  ): Promise<PartReceipt>;
   /** Writes all parts into one new file; the upload stays until it is taken away. */
   join(key: string, upload: string, receipts: readonly PartReceipt[], path: string): Promise<Checksums>;
   /** False when somebody else has taken it. */
@@ -41,19 +48,25 @@ export function openUploads(folder: string, temp: string, nextId: () => string):
       return upload;
     },
 
-    async keep(key, upload, part, bytes) {
+    async keep(key, upload, part, body, expected) {
       checkPart(part);
       await find(key, upload);
       const sums = openChecksums();
-      sums.update(bytes);
       const draft = join(temp, nextId());
-      await writeFile(draft, [bytes]);
+      async function* pieces(): AsyncGenerator<Uint8Array> {
+        for await (const piece of body instanceof Uint8Array ? [body] : bytesOf(body)) {
+          sums.update(piece);
+          yield piece;
+        }
+        checkSums(expected ?? (body instanceof Uint8Array ? {} : body.sums()), sums.result());
+      }
+      await writeFile(draft, pieces());
       const moved = await ifThere(async () => {
         await rename(draft, partOf(upload, part));
         await syncFolder(folderOf(upload));
         return true;
       });
-      if (moved) return { part, receipt: sums.result().crc64nvme, sizeBytes: bytes.length };
+      if (moved) return { part, receipt: sums.result().crc64nvme, sizeBytes: sizeOf(body) };
       await rm(draft, { force: true });
       throw gone('upload', upload);
     },

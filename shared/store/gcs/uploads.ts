@@ -3,10 +3,14 @@
 import { crc32c, toCrc32cText } from '../../model/crc.ts';
 import { fault, isFault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
-import { checkPart, checkParts, toContentType } from '../body.ts';
-import type { PartReceipt, StoreCapabilities } from '../store.ts';
+import { checkPart, checkParts, checkSums, sizeOf, toContentType } from '../body.ts';
+import type { PartReceipt, StoreCapabilities, StreamedPart, Sums } from '../store.ts';
 import type { Bucket } from './bucket.ts';
 import { head } from './read.ts';
+
+const PART_ANSWER_MS = 60_000;
+/** Slower than this is no connection. */
+const BYTES_PER_MS_MIN = 64;
 
 export async function createUpload(bucket: Bucket, key: string): Promise<string> {
   const { body } = await bucket.send({
@@ -28,21 +32,33 @@ export async function putPart(
   key: string,
   uploadId: string,
   part: number,
-  bytes: Uint8Array,
+  body: Uint8Array | StreamedPart,
+  known: Sums = {},
 ): Promise<PartReceipt> {
   checkPart(part, partsMax);
-  if (bytes.length > putBytesMax)
-    throw fault('too-large', `part ${part}: more than ${putBytesMax} bytes`, { field: 'part', value: bytes.length });
+  const sizeBytes = sizeOf(body);
+  if (sizeBytes > putBytesMax)
+    throw fault('too-large', `part ${part}: more than ${putBytesMax} bytes`, { field: 'part', value: sizeBytes });
+  const held = body instanceof Uint8Array ? (known.crc32c ?? toCrc32cText(crc32c(body))) : null;
   const { headers } = await bucket.send({
     method: 'PUT',
     url: bucket.xml(key, { partNumber: String(part), uploadId }),
-    headers: { 'x-goog-hash': `crc32c=${toCrc32cText(crc32c(bytes))}` },
-    body: bytes,
+    headers: held === null ? {} : { 'x-goog-hash': `crc32c=${held}` },
+    body,
     expected: [200],
     writes: false,
+    limitMs: PART_ANSWER_MS + Math.ceil(sizeBytes / BYTES_PER_MS_MIN),
   });
   if (!headers.etag) throw fault('internal', 'Google Cloud Storage took a part without telling its ETag');
-  return { part, receipt: headers.etag, sizeBytes: bytes.length };
+  // A checksum cannot be sent behind the bytes here, so the one is compared that the service has computed of them.
+  if (!(body instanceof Uint8Array)) checkSums(body.sums(), readHash(headers['x-goog-hash']));
+  return { part, receipt: headers.etag, sizeBytes };
+}
+
+/** From `crc32c=...,md5=...`; what the service does not tell is found out when the whole object stands. */
+function readHash(header: string | string[] | undefined): Sums {
+  const found = /(?:^|[,\s])crc32c=([^,\s]+)/.exec(String(header ?? ''))?.[1];
+  return found === undefined ? {} : { crc32c: found };
 }
 
 export async function completeUpload(

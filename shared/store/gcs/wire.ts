@@ -7,15 +7,17 @@ import {
   request as plainRequest,
 } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
+import { pipeline, Readable } from 'node:stream';
 import { fault } from '../../model/fault.ts';
-import { connectionFailure } from '../body.ts';
+import { bytesOf, connectionFailure, sizeOf } from '../body.ts';
+import type { StreamedPart } from '../store.ts';
 import { toFault } from './faults.ts';
 
 export interface WireRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array | StreamedPart;
   /** Statuses that are answers; every other one is a Fault. */
   readonly expected: readonly number[];
   /** Whether it may have happened although no answer tells so. */
@@ -58,7 +60,7 @@ export function openWire({ requestTimeoutMs, idleTimeoutMs, headersFor }: WireOp
 
   async function begin({ method, url, headers, body }: WireRequest, signal: AbortSignal): Promise<IncomingMessage> {
     const own = await headersFor(url);
-    const length = body === undefined ? {} : { 'content-length': String(body.length) };
+    const length = body === undefined ? {} : { 'content-length': String(sizeOf(body)) };
     const options = { method, headers: { ...own, ...length, ...headers }, signal };
     return new Promise((resolve, reject) => {
       const outgoing = url.startsWith('https:')
@@ -67,7 +69,9 @@ export function openWire({ requestTimeoutMs, idleTimeoutMs, headersFor }: WireOp
       outgoing.once('response', resolve);
       // Not once: a request that is aborted after its answer began tells of it here as well.
       outgoing.on('error', reject);
-      outgoing.end(body);
+      if (body === undefined || body instanceof Uint8Array) outgoing.end(body);
+      // Whichever end breaks, the other one learns of it.
+      else pipeline(Readable.from(bytesOf(body), { objectMode: false }), outgoing, (error) => error && reject(error));
     });
   }
 

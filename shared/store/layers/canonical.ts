@@ -110,8 +110,8 @@ export function withCanonicalNames(store: ObjectStore, cloud: Cloud = store.capa
 
     createUpload: (key) => named('createUpload', key, ({ name }) => store.createUpload(name)),
 
-    putPart: (key, upload, part, bytes) =>
-      named('putPart', key, ({ name }) => store.putPart(name, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) =>
+      named('putPart', key, ({ name }) => store.putPart(name, upload, part, body, sums)),
 
     completeUpload: (key, upload, parts) =>
       named('completeUpload', key, async (target) =>

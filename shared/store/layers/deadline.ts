@@ -118,8 +118,12 @@ export function withDeadline(store: ObjectStore, { timer, limitsMs }: DeadlineOp
     list: (query) => within('list', query.prefix, () => store.list(query)),
     copy: (source, key, put) => within('copy', key, () => store.copy(source, key, put)),
     createUpload: (key) => within('createUpload', key, () => store.createUpload(key)),
-    putPart: (key, upload, part, bytes) =>
-      within('putPart', key, () => store.putPart(key, upload, part, bytes), bytes.length),
+    putPart: (key, upload, part, body, sums) =>
+      body instanceof Uint8Array
+        ? within('putPart', key, () => store.putPart(key, upload, part, body, sums), body.length)
+        : within('putPart', key, (watch) =>
+            store.putPart(key, upload, part, { ...body, bytes: given(body.bytes, key, watch) }, sums),
+          ),
     completeUpload: (key, upload, parts) =>
       within('completeUpload', key, () => store.completeUpload(key, upload, parts)),
     abortUpload: (key, upload) => within('abortUpload', key, () => store.abortUpload(key, upload)),

@@ -76,7 +76,17 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
     delete: (key, condition) => retried(unlessUnknown, () => store.delete(key, condition)),
     copy: (source, key, put) => retried(unlessUnknown, () => store.copy(source, key, put)),
     createUpload: (key) => retried(unlessUnknown, () => store.createUpload(key)),
-    putPart: (key, upload, part, bytes) => retried(always, () => store.putPart(key, upload, part, bytes)),
+
+    putPart(key, upload, part, body, sums) {
+      if (body instanceof Uint8Array) return retried(always, () => store.putPart(key, upload, part, body, sums));
+      const once = watched(body.bytes);
+      const streamed = { ...body, bytes: once.body };
+      return retried(
+        () => !once.begun(),
+        () => store.putPart(key, upload, part, streamed, sums),
+      );
+    },
+
     completeUpload: (key, upload, parts) => retried(unlessLost, () => store.completeUpload(key, upload, parts)),
     abortUpload: (key, upload) => retried(always, () => store.abortUpload(key, upload)),
   };

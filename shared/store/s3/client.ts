@@ -83,6 +83,8 @@ export async function openConnection(options: S3ConnectionOptions): Promise<Conn
     responseChecksumValidation: 'WHEN_REQUIRED',
     // Its wait opens a connection of its own for every body.
     expectContinueHeader: false,
+    // It warns on the console of bodies that it could not send twice; nothing is sent twice here.
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
     followRegionRedirects: false,
     requestHandler: {
       httpAgent: agent,

@@ -2,8 +2,9 @@
 
 import { combineCrc64nvme, crc64nvme, readCrc64nvme, toCrc64nvmeText } from '../../model/crc.ts';
 import { fault, invalid, isFault } from '../../model/fault.ts';
+import { bytesOf, sendStream, toBlocks } from '../body.ts';
 import type { Described } from '../flavours.ts';
-import type { PartReceipt, WriteCondition } from '../store.ts';
+import type { PartReceipt, StreamedPart, Sums, WriteCondition } from '../store.ts';
 import type { Connection } from './client.ts';
 import { nameOf, toFields } from './identity.ts';
 import { conditioned, toConditions, type Written } from './write.ts';
@@ -45,9 +46,10 @@ export async function sendPart(
   upload: string,
   part: number,
   bytes: Uint8Array,
+  known: Sums = {},
 ): Promise<Part> {
   checkPart(part);
-  const sum = toCrc64nvmeText(crc64nvme(bytes));
+  const sum = known.crc64nvme ?? toCrc64nvmeText(crc64nvme(bytes));
   const input = {
     Bucket: bucket,
     Key: nameOf(key),
@@ -63,6 +65,70 @@ export async function sendPart(
     { bodyBytes: bytes.length },
   );
   return { part, etag: answer.ETag ?? '', crc64nvme: sum, sizeBytes: bytes.length };
+}
+
+/** As it comes, in chunks that S3 takes apart again, with the checksum behind them. */
+export async function sendStreamedPart(
+  { sdk, bucket, send }: Connection,
+  op: string,
+  key: string,
+  upload: string,
+  part: number,
+  streamed: StreamedPart,
+): Promise<Part> {
+  checkPart(part);
+  const { sizeBytes } = streamed;
+  const answer = await sendStream(toChunks(streamed), (body, broken) => {
+    const command = new sdk.UploadPartCommand({
+      Bucket: bucket,
+      Key: nameOf(key),
+      UploadId: upload,
+      PartNumber: part,
+      Body: body,
+      ContentLength: chunkedBytes(sizeBytes),
+    });
+    // The SDK would do the same with a checksum of its own, computed once more.
+    command.middlewareStack.add(
+      (next) => (args) => {
+        Object.assign((args.request as { headers: Record<string, string> }).headers, {
+          'content-encoding': 'aws-chunked',
+          'x-amz-content-sha256': 'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
+          'x-amz-decoded-content-length': String(sizeBytes),
+          'x-amz-trailer': SUM_HEADER,
+        });
+        return next(args);
+      },
+      { step: 'build', name: 'sendInChunks' },
+    );
+    return send(
+      { op, key, writes: true },
+      ({ client, abortSignal }) => client.send(command, { abortSignal: AbortSignal.any([abortSignal, broken]) }),
+      { bodyBytes: sizeBytes },
+    );
+  });
+  return { part, etag: answer.ETag ?? '', crc64nvme: streamed.sums().crc64nvme ?? null, sizeBytes };
+}
+
+const SUM_HEADER = 'x-amz-checksum-crc64nvme';
+const SUM_LETTERS = 12;
+/** S3 wants 8 KiB at the least. */
+const CHUNK_BYTES = 256 * 1024;
+const LINE_END = '\r\n';
+
+async function* toChunks(streamed: StreamedPart): AsyncGenerator<Uint8Array> {
+  for await (const { bytes } of toBlocks(bytesOf(streamed), CHUNK_BYTES, streamed.sizeBytes)) {
+    yield Buffer.from(`${bytes.length.toString(16)}${LINE_END}`);
+    yield bytes;
+    yield Buffer.from(LINE_END);
+  }
+  yield Buffer.from(`0${LINE_END}${SUM_HEADER}:${streamed.sums().crc64nvme}${LINE_END}${LINE_END}`);
+}
+
+function chunkedBytes(sizeBytes: number): number {
+  const of = (bytes: number) => bytes.toString(16).length + bytes + 2 * LINE_END.length;
+  const rest = sizeBytes % CHUNK_BYTES;
+  const chunks = Math.floor(sizeBytes / CHUNK_BYTES) * of(CHUNK_BYTES) + (rest > 0 ? of(rest) : 0);
+  return chunks + '0'.length + SUM_HEADER.length + ':'.length + SUM_LETTERS + 3 * LINE_END.length;
 }
 
 /** Joins the parts; S3 looks at the condition only now. */
