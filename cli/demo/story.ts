@@ -226,7 +226,7 @@ function withTotals(store: ObjectStore, { totals, parts }: Stage): ObjectStore {
   return {
     ...store,
     put: (key, body, options) => counted(key, 'replicaWrites', store.put(key, body, options)),
-    copy: (source, key, options) => counted(key, 'replicaWrites', store.copy(source, key, options)),
+    copy: (source, key, options, progress) => counted(key, 'replicaWrites', store.copy(source, key, options, progress)),
     delete: (key, condition) => counted(key, 'replicaDeletes', store.delete(key, condition)),
     async putPart(key, upload, part, body, sums) {
       const receipt = await store.putPart(key, upload, part, body, sums);

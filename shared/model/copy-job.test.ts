@@ -36,6 +36,7 @@ const job: CopyJob = {
   upload: 'u1',
   createdAt: 1,
   staged: null,
+  publishing: null,
 };
 
 function refusal(read: (text: string) => unknown, text: string): string {

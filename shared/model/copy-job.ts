@@ -19,6 +19,8 @@ export interface CopyJob {
   readonly createdAt: number;
   /** The stage object, once complete. */
   readonly staged: { readonly phys: string; readonly crc32c: string; readonly crc64nvme: string } | null;
+  /** How far the copy of the stage object to its place is, in words of the driver, and the write it was begun as. */
+  readonly publishing: { readonly wid: string; readonly progress: string } | null;
 }
 
 /** What is left of an ended job for a while, so that a revision is never used twice. */
@@ -89,6 +91,10 @@ export function readCopyJob(text: string): CopyJob | ClosedJob {
   if (typeof job.metadata?.user !== 'object') throw invalid('job.metadata', job.metadata, 'metadata');
   if (job.staged !== null && typeof job.staged?.phys !== 'string')
     throw invalid('job.staged', job.staged, 'a stage object or null');
+  // Left out by those who did not know of it.
+  if (job.publishing === undefined) return { ...job, publishing: null };
+  if (job.publishing !== null && typeof job.publishing.progress !== 'string')
+    throw invalid('job.publishing', job.publishing, 'the progress of a copy or null');
   return job;
 }
 

@@ -58,7 +58,7 @@ const MEBIBYTE = 1024 ** 2;
 export const DEFAULT_LIMITS: Limits = {
   skewBoundMs: 2 * SECOND_MS,
   stageOverBytes: 64 * MEBIBYTE,
-  partBytes: 64 * MEBIBYTE,
+  partBytes: 8 * MEBIBYTE,
   leaseMs: 15 * MINUTE_MS,
   tombstoneGraceMs: 45 * DAY_MS,
   deletionCap: 100,

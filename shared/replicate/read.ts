@@ -5,7 +5,7 @@ import { fault, isFault } from '../model/fault.ts';
 import type { Holder, LogicalVersion } from '../model/key-item.ts';
 import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
-import type { ByteRange, ObjectStore } from '../store/store.ts';
+import type { ByteRange, ObjectRead, ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import type { Run } from './run.ts';
 
@@ -97,11 +97,23 @@ export function matchesStored(stored: ObjectVersion['checksums'], sums: Checksum
   return crc32c === sums.crc32c && crc64nvme === sums.crc64nvme;
 }
 
-async function readPinned(world: World, store: ObjectStore, source: Source, range?: ByteRange): Promise<Whole> {
-  if (world.rules['pinned-read']) return readWhole(store, source.key, source.phys, range);
-  const current = await store.head(source.key);
-  if (current === null) throw fault('not-found', 'nothing stands there', { site: source.site, key: source.key });
-  return readWhole(store, source.key, current.phys, range);
+export async function readPinned(world: World, store: ObjectStore, source: Source, range?: ByteRange): Promise<Whole> {
+  return readWhole(store, source.key, await physOf(world, store, source), range);
 }
 
-export { readPinned };
+/** The same, as a stream. */
+export async function openPinned(
+  world: World,
+  store: ObjectStore,
+  source: Source,
+  range: ByteRange,
+): Promise<ObjectRead> {
+  return store.get(source.key, await physOf(world, store, source), range);
+}
+
+async function physOf(world: World, store: ObjectStore, source: Source): Promise<string> {
+  if (world.rules['pinned-read']) return source.phys;
+  const current = await store.head(source.key);
+  if (current === null) throw fault('not-found', 'nothing stands there', { site: source.site, key: source.key });
+  return current.phys;
+}

@@ -49,6 +49,8 @@ export interface Run {
   partMs: number;
   /** A copy was left unfinished, and whoever comes next goes on with it. */
   outOfTime: boolean;
+  /** Only parts are copied, of copies that others have begun. */
+  readonly helps?: true;
   /** How often keeping losers or asking a policy may still fail in this run. */
   patience: number;
 }

@@ -3,7 +3,7 @@
 import { isFault } from '../model/fault.ts';
 import { mapBounded } from '../store/parallel.ts';
 import type { World } from '../world/world.ts';
-import { reapJobs } from './parts.ts';
+import { reapJobs } from './jobs.ts';
 import { reconcile } from './replicate.ts';
 import { routeFor } from './route.ts';
 import { reportMalformed } from './row.ts';

@@ -20,11 +20,10 @@ export interface Target {
   readonly intent: Intent;
 }
 
-export async function write(world: World, run: Run, { winner, writes }: Decision): Promise<void> {
+export async function write(world: World, run: Run, { winner, writes, item }: Decision): Promise<void> {
   if (winner === null || writes.length === 0) return;
   if (winner.kind === 'tombstone') await Promise.all(writes.map((target) => remove(world, run, target)));
-  else if (winner.sizeBytes > world.topology.limits.stageOverBytes)
-    await Promise.all(writes.map((target) => copyByParts(world, run, winner, target)));
+  else if (winner.sizeBytes > world.topology.limits.stageOverBytes) await copyByParts(world, run, item, winner, writes);
   else await copyWhole(world, run, winner, writes);
 }
 

@@ -292,3 +292,16 @@ export function digestOf({ metadata, marker }: Described): string {
     .digest('base64url')
     .slice(0, 12);
 }
+
+/** The first name above `bound`, or the first from `bound` on. */
+export function firstIndex(sorted: readonly string[], bound: string, above: boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const order = compareNames(sorted[middle]!, bound);
+    if (order < 0 || (above && order === 0)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

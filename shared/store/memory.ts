@@ -11,6 +11,7 @@ import {
   describe,
   digestOf,
   FLAVOURS,
+  firstIndex,
   identifyGeneration,
   type MemoryFlavour,
   NO_METADATA,
@@ -484,19 +485,6 @@ function freeze(version: ObjectVersion): ObjectVersion {
 
 function copyOf(slot: Slot): Slot {
   return { ...slot, kept: [...slot.kept] };
-}
-
-/** The first name above `bound`, or the first from `bound` on. */
-function firstIndex(sorted: readonly string[], bound: string, above: boolean): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const order = compareNames(sorted[middle]!, bound);
-    if (order < 0 || (above && order === 0)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function placed(error: unknown, place: FaultDetails): unknown {

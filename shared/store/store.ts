@@ -54,6 +54,16 @@ export interface ObjectPage {
   readonly next?: string;
 }
 
+/** How far a copy within the service is, kept by whoever wants it done. */
+export interface CopyProgress {
+  /** What was saved last, by this call or an earlier one; null: it begins. */
+  readonly from: string | null;
+  /** Durable once answered. Opaque to everyone but the driver. */
+  save(text: string): Promise<void>;
+  /** Asked between requests. */
+  isTimeUp(): boolean;
+}
+
 /** A part too large to be held: its bytes come once. */
 export interface StreamedPart {
   readonly sizeBytes: number;
@@ -100,11 +110,16 @@ export interface ObjectStore {
   /** Objects standing now, in key order, keys greater than `after`. */
   list(query: { readonly prefix: string; readonly after?: string; readonly limit: number }): Promise<ObjectPage>;
 
-  /** Server-side, no bytes through us; metadata, marker and condition are those of a put. The source is pinned. */
+  /**
+   * Server-side, no bytes through us; metadata, marker and condition are those of a put. The source is pinned. With
+   * `progress` what takes many requests may be cut into many calls, of the same source, key and options: one that must
+   * stop is Fault 'timeout', and a later one goes on. What was saved goes to `abortUpload` when nobody will.
+   */
   copy(
     source: { readonly key: string; readonly phys: string },
     key: string,
     options: PutOptions,
+    progress?: CopyProgress,
   ): Promise<ObjectVersion>;
 
   /** An upload by parts, unconditional and without metadata: aim it at a stage key and publish with `copy`. */

@@ -91,9 +91,9 @@ function openStore(stage: Stage, task: Task, bucket: Bucket): ObjectStore {
     },
     delete: (key, condition) =>
       write(`delete ${key} ${describe(condition)}`, key, 'conditional-write', () => store.delete(key, condition)),
-    copy: (source, key, options) =>
+    copy: (source, key, options, progress) =>
       write(`publish ${source.key} as ${key} ${describe(options.condition)}`, key, 'conditional-write', () =>
-        store.copy(source, key, options),
+        store.copy(source, key, options, progress),
       ),
     createUpload: (key) => read(`createUpload ${key}`, () => store.createUpload(key)),
     putPart: (key, upload, part, body, sums) =>

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
+import { computeChecksums } from './checksums.ts';
 
 /** As LokiJS keeps it; `$loki` is its number within the collection. */
 export interface LokiDocument {
@@ -68,6 +69,7 @@ export function openAzurite(folder: string | null): Azurite {
   const { default: Configuration } = load(`${parts}/blob/BlobConfiguration.js`);
   const { MemoryExtentChunkStore } = load(`${parts}/common/persistence/MemoryExtentStore.js`);
   const Loki = loadFrom(load.resolve('azurite'), 'lokijs');
+  load(`${parts}/common/utils/utils.js`).computeTransactionalChecksums = computeChecksums;
 
   const configuration = new Configuration();
   const location = { locationId: 'Default', locationPath: folder, maxConcurrency: EXTENT_WRITERS };

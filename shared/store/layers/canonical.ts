@@ -102,10 +102,10 @@ export function withCanonicalNames(store: ObjectStore, cloud: Cloud = store.capa
       return { objects };
     },
 
-    copy: (source, key, options) =>
+    copy: (source, key, options, progress) =>
       named('copy', key, async (target) => {
         const pinned = { key: nameOf(cloud, source.key).name, phys: source.phys };
-        return canonical(await store.copy(pinned, target.name, native(options, target)), target);
+        return canonical(await store.copy(pinned, target.name, native(options, target), progress), target);
       }),
 
     createUpload: (key) => named('createUpload', key, ({ name }) => store.createUpload(name)),

@@ -116,7 +116,7 @@ export function withDeadline(store: ObjectStore, { timer, limitsMs }: DeadlineOp
 
     delete: (key, condition) => within('delete', key, () => store.delete(key, condition)),
     list: (query) => within('list', query.prefix, () => store.list(query)),
-    copy: (source, key, put) => within('copy', key, () => store.copy(source, key, put)),
+    copy: (source, key, put, progress) => within('copy', key, () => store.copy(source, key, put, progress)),
     createUpload: (key) => within('createUpload', key, () => store.createUpload(key)),
     putPart: (key, upload, part, body, sums) =>
       body instanceof Uint8Array

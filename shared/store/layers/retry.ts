@@ -74,7 +74,7 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
     },
 
     delete: (key, condition) => retried(unlessUnknown, () => store.delete(key, condition)),
-    copy: (source, key, put) => retried(unlessUnknown, () => store.copy(source, key, put)),
+    copy: (source, key, put, progress) => retried(unlessUnknown, () => store.copy(source, key, put, progress)),
     createUpload: (key) => retried(unlessUnknown, () => store.createUpload(key)),
 
     putPart(key, upload, part, body, sums) {

@@ -73,8 +73,8 @@ function watched(store: ObjectStore): ObjectStore {
       note(key);
       return version;
     },
-    async copy(source, key, options) {
-      const version = await store.copy(source, key, options);
+    async copy(source, key, options, progress) {
+      const version = await store.copy(source, key, options, progress);
       note(key);
       return version;
     },
