@@ -49,7 +49,7 @@ export async function openAzureBlobStore(options: AzureBlobStoreOptions): Promis
     put: (key, body, how) => at('put', key, () => put(container, capabilities, key, body, how)),
     delete: (key, condition) => at('delete', key, () => remove(container, key, condition)),
     list: (query) => at('list', query.prefix, () => list(container, query)),
-    copy: (source, key, how) => at('copy', key, () => copy(container, source, key, how)),
+    copy: (source, key, how, progress) => at('copy', key, () => copy(container, source, key, how, progress)),
     createUpload: (key) => at('createUpload', key, async () => createUpload(key)),
     putPart: (key, upload, part, body, sums) =>
       at('putPart', key, () => putPart(container, capabilities, key, upload, part, body, sums)),

@@ -47,7 +47,7 @@ export async function openGcsStore(options: GcsStoreOptions): Promise<GcsStore> 
     put: (key, body, how) => at('put', key, () => put(bucket, CAPABILITIES, key, body, how)),
     delete: (key, condition) => at('delete', key, () => remove(bucket, key, condition)),
     list: (query) => at('list', query.prefix, () => list(bucket, query)),
-    copy: (source, key, how) => at('copy', key, () => copy(bucket, source, key, how)),
+    copy: (source, key, how, progress) => at('copy', key, () => copy(bucket, source, key, how, progress)),
     createUpload: (key) => at('createUpload', key, () => createUpload(bucket, key)),
     putPart: (key, upload, part, body, sums) =>
       at('putPart', key, () => putPart(bucket, CAPABILITIES, key, upload, part, body, sums)),

@@ -102,9 +102,9 @@ export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
 
     list: (query) => at('list', query.prefix, () => looks.list(query)),
 
-    copy: (source, key, put) =>
+    copy: (source, key, put, progress) =>
       at('copy', key, () =>
-        copyObject(connection, looks, read, versioned, source, key, put, { copyBytesMax, copyPartBytes }),
+        copyObject(connection, looks, read, versioned, source, key, put, { copyBytesMax, copyPartBytes }, progress),
       ),
 
     createUpload: (key) => at('createUpload', key, () => beginUpload(connection, 'createUpload', key)),

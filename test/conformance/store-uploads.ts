@@ -4,7 +4,18 @@ import { createHash, randomBytes } from 'node:crypto';
 import { expect } from 'vitest';
 import { Fault } from '#shared/model/fault.ts';
 import type { PartReceipt, StreamedPart } from '#shared/store/store.ts';
-import { type Case, content, copyOnto, encode, IF_ABSENT, put, refused, sumsOf, uploadWhole } from './store-bench.ts';
+import {
+  type Case,
+  content,
+  copyOnto,
+  encode,
+  IF_ABSENT,
+  PLAIN,
+  put,
+  refused,
+  sumsOf,
+  uploadWhole,
+} from './store-bench.ts';
 
 export const UPLOADS: readonly Case[] = [
   {
@@ -33,6 +44,31 @@ export const UPLOADS: readonly Case[] = [
       const first = await copyOnto(store, staged, key(), { condition: IF_ABSENT, marker: 'bQ' });
       expect(first).toMatchObject({ marker: 'bQ', sizeBytes: 5 });
       await refused(copyOnto(store, staged, key(), { condition: IF_ABSENT }), 'precondition');
+    },
+  },
+  {
+    test: 'a copy may be cut into calls, and ends as one',
+    async run({ store, key }) {
+      const staged = await uploadWhole(store, key('stage'), 'whole');
+      const progress = {
+        from: null as string | null,
+        stop: true,
+        isTimeUp: () => progress.stop,
+        async save(text: string) {
+          progress.from = text;
+        },
+      };
+      const how = { condition: IF_ABSENT, metadata: PLAIN, marker: 'bQ' };
+      // What fits into one call may end with the first one all the same.
+      const first = await store.copy(staged, key(), how, progress).catch((error: unknown) => {
+        expect(error).toMatchObject({ kind: 'timeout' });
+        return null;
+      });
+      progress.stop = false;
+      const copied = first ?? (await store.copy(staged, key(), how, progress));
+      expect(copied).toMatchObject({ marker: 'bQ', sizeBytes: 5, metadata: PLAIN });
+      expect(await content(store, key(), copied)).toBe('whole');
+      if (progress.from !== null) await store.abortUpload(key(), progress.from);
     },
   },
   {

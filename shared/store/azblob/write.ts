@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { BlobHTTPHeaders } from '@azure/storage-blob';
-import { combineCrc64nvme, crc64nvme, toCrc64nvmeText } from '../../model/crc.ts';
+import { combineCrc64nvme, crc64nvme, readCrc64nvme, toCrc64nvmeText } from '../../model/crc.ts';
 import { Fault, fault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
 import {
@@ -15,7 +15,7 @@ import {
   toBlocks,
   toContentType,
 } from '../body.ts';
-import type { PutOptions, StoreCapabilities, StreamedPart, WriteCondition } from '../store.ts';
+import type { CopyProgress, PutOptions, StoreCapabilities, StreamedPart, WriteCondition } from '../store.ts';
 import type { Container } from './container.ts';
 import { conditionsOf, describe, idsOf, readPhys, toVersion } from './describe.ts';
 import { head, headPinned } from './read.ts';
@@ -25,7 +25,9 @@ const MI = 1024 * 1024;
 const BLOCK_BYTES = 4 * MI;
 const BLOCKS_AT_ONCE = 3;
 const COPY_BYTES = 256 * MI;
-const COPIES_AT_ONCE = 4;
+const COPIES_AT_ONCE = 8;
+/** After so many it is said how far a copy is. */
+const COPIES_KEPT = 64;
 const UPLOAD_BYTES = 16;
 
 export async function put(
@@ -159,6 +161,7 @@ export async function copy(
   source: { readonly key: string; readonly phys: string },
   key: string,
   options: PutOptions,
+  progress?: CopyProgress,
 ): Promise<ObjectVersion> {
   const described = describe(options.metadata, options.marker);
   conditionsOf(options.condition);
@@ -167,35 +170,67 @@ export async function copy(
   const { sizeBytes } = version;
   if (sizeBytes === 0) return putWhole(container, key, new Uint8Array(0), described, options);
   const { versionId } = readPhys(source.phys);
-  const { url, authorization } = await container.sourceOf(source.key, versionId);
-  const upload = newUpload();
   const count = Math.ceil(sizeBytes / COPY_BYTES);
-  const ids = Array.from({ length: count }, (_, index) => blockId(upload, index + 1));
-  const sums: (bigint | undefined)[] = [];
+  let done: CopiedBlocks = progress?.from ? readCopied(progress.from) : { upload: newUpload(), blocks: 0, sum: '' };
+  const ids = Array.from({ length: count }, (_, index) => blockId(done.upload, index + 1));
   const sizeOf = (index: number) => Math.min(COPY_BYTES, sizeBytes - index * COPY_BYTES);
-  await sendAll(ids.entries(), COPIES_AT_ONCE, async ([index, id]) => {
-    const told = await container.call('copy', (abortSignal) =>
-      container.blob(key).stageBlockFromURL(id, url, index * COPY_BYTES, sizeOf(index), {
-        abortSignal,
-        ...(authorization && { sourceAuthorization: authorization }),
-      }),
-    );
-    sums[index] = told.xMsContentCrc64 && fromWire(told.xMsContentCrc64);
-  });
+  // Some at a time, so that it can be told how many there are and what they add up to.
+  while (done.blocks < count) {
+    if (progress?.isTimeUp()) throw fault('timeout', `${done.blocks} of ${count} blocks are copied, and time is up`);
+    const { url, authorization } = await container.sourceOf(source.key, versionId);
+    const next = ids.slice(done.blocks, done.blocks + (progress ? COPIES_KEPT : count));
+    const sums: (bigint | undefined)[] = [];
+    await sendAll(next.entries(), COPIES_AT_ONCE, async ([at, id]) => {
+      const index = done.blocks + at;
+      const told = await container.call('copy', (abortSignal) =>
+        container.blob(key).stageBlockFromURL(id, url, index * COPY_BYTES, sizeOf(index), {
+          abortSignal,
+          ...(authorization && { sourceAuthorization: authorization }),
+        }),
+      );
+      sums[at] = told.xMsContentCrc64 && fromWire(told.xMsContentCrc64);
+    });
+    done = { ...done, blocks: done.blocks + next.length, sum: joined(done, sums, sizeOf) };
+    if (done.blocks < count) await progress?.save(JSON.stringify(done));
+  }
   // Without a version id the address means whatever stands there. Entity tags never come back: if the one pinned
   // stands afterwards, it stood all the while.
   if (versionId === undefined) await headPinned(container, source.key, source.phys);
-  checkSums(options.checksums, joined());
+  checkSums(options.checksums, done.sum === null ? {} : { crc64nvme: toCrc64nvmeText(sumOf(done)) });
   return commit(container, key, ids, sizeBytes, described, { condition: options.condition, md5 });
+}
 
-  function joined(): { readonly crc64nvme?: string } {
-    let whole = 0n;
-    for (const [index, sum] of sums.entries()) {
-      if (sum === undefined) return {};
-      whole = combineCrc64nvme(whole, sum, sizeOf(index));
-    }
-    return { crc64nvme: toCrc64nvmeText(whole) };
+/** The first blocks of a copy under way, and their CRC-64/NVME; null where the service told none of some of them. */
+interface CopiedBlocks {
+  readonly upload: string;
+  readonly blocks: number;
+  readonly sum: string | null;
+}
+
+function readCopied(text: string): CopiedBlocks {
+  const told = JSON.parse(text) as Partial<CopiedBlocks>;
+  const { upload = '', blocks = -1, sum = null } = told;
+  if (upload === '' || !Number.isSafeInteger(blocks) || blocks < 0)
+    throw fault('invalid', 'no progress of a copy of this driver', { field: 'progress', value: text });
+  return { upload, blocks, sum };
+}
+
+function sumOf({ sum }: CopiedBlocks): bigint {
+  return sum === null || sum === '' ? 0n : readCrc64nvme(sum);
+}
+
+function joined(
+  done: CopiedBlocks,
+  sums: readonly (bigint | undefined)[],
+  sizeOf: (index: number) => number,
+): string | null {
+  if (done.sum === null) return null;
+  let whole = sumOf(done);
+  for (const [at, sum] of sums.entries()) {
+    if (sum === undefined) return null;
+    whole = combineCrc64nvme(whole, sum, sizeOf(done.blocks + at));
   }
+  return toCrc64nvmeText(whole);
 }
 
 /** Nothing remembers a deletion but the versions that are left without a current one. */

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { fault, isFault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
 import { type Block, type CheckedMetadata, checkSums, openSums, toBlocks } from '../body.ts';
-import type { PutOptions, StoreCapabilities, WriteCondition } from '../store.ts';
+import type { CopyProgress, PutOptions, StoreCapabilities, WriteCondition } from '../store.ts';
 import type { Bucket } from './bucket.ts';
 import { conditionsOf, describe, nameOf, type Resource, readPhys, readVersion, toResource } from './describe.ts';
 import { head, headPinned, readJson, readResource } from './read.ts';
@@ -13,6 +13,8 @@ import { head, headPinned, readJson, readResource } from './read.ts';
 const CHUNK_BYTES = 8 * 1024 * 1024;
 /** Within one location a rewrite ends with its first answer. Elsewhere each one moves a megabyte at the least. */
 const REWRITES_MAX = 10_000_000;
+/** What begins so is the progress of a copy, and no upload. */
+export const REWRITE = 'rewrite ';
 const REWRITE_TIMEOUT_MS = 5 * 60_000;
 const BOUNDARY_BYTES = 16;
 const JSON_TYPE = 'application/json; charset=UTF-8';
@@ -179,6 +181,7 @@ export async function copy(
   source: { readonly key: string; readonly phys: string },
   key: string,
   { condition, metadata, marker, checksums }: PutOptions,
+  progress?: CopyProgress,
 ): Promise<ObjectVersion> {
   nameOf(key);
   const described = describe(metadata, marker);
@@ -194,8 +197,9 @@ export async function copy(
   };
   const call = `/rewriteTo/b/${encodeURIComponent(bucket.name)}/o/${encodeURIComponent(key)}`;
   const resource = Buffer.from(JSON.stringify(toResource(described, key, undefined)));
-  let rewriteToken: string | undefined;
+  let rewriteToken = progress?.from?.slice(REWRITE.length);
   for (let round = 0; round < REWRITES_MAX; round++) {
+    if (progress?.isTimeUp()) throw fault('timeout', 'a rewrite goes on, and time is up');
     const url = bucket.object(source.key, { ...query, ...(rewriteToken && { rewriteToken }) }, call);
     const headers = { 'content-type': JSON_TYPE };
     try {
@@ -204,6 +208,7 @@ export async function copy(
       const told = readJson<RewriteAnswer>(body);
       if (told.done && told.resource) return readVersion(told.resource);
       rewriteToken = told.rewriteToken;
+      if (progress && rewriteToken !== undefined) await progress.save(REWRITE + rewriteToken);
     } catch (error) {
       // The answer is the same for a condition of the source: if it is gone, that is what has to be told.
       if (isFault(error, 'precondition')) await headPinned(bucket, source.key, source.phys);

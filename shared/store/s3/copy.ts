@@ -4,11 +4,11 @@ import { crc32c, crc64nvme, toCrc32cText, toCrc64nvmeText } from '../../model/cr
 import { fault, isFault } from '../../model/fault.ts';
 import type { ObjectVersion } from '../../model/object.ts';
 import { mapBounded } from '../parallel.ts';
-import type { PutOptions } from '../store.ts';
+import type { CopyProgress, PutOptions } from '../store.ts';
 import type { Connection } from './client.ts';
 import { nameOf, type Pin, readPhys, toDescribed, toFields } from './identity.ts';
 import type { Looks } from './look.ts';
-import { PARTS_MAX, type Part, writeInParts } from './multipart.ts';
+import { beginUpload, joinParts, listParts, notYet, PARTS_MAX, type Part, writeInParts } from './multipart.ts';
 import type { Reads } from './read.ts';
 import { afterWrite, conditioned, expectSum, toConditions, type Written } from './write.ts';
 
@@ -23,7 +23,7 @@ export interface Pinned {
   readonly phys: string;
 }
 
-const PARTS_AT_ONCE = 8;
+const PARTS_AT_ONCE = 16;
 
 export async function copyObject(
   connection: Connection,
@@ -34,6 +34,7 @@ export async function copyObject(
   key: string,
   options: PutOptions,
   limits: CopyLimits,
+  progress?: CopyProgress,
 ): Promise<ObjectVersion> {
   const { site } = connection;
   const described = toDescribed(options.metadata, options.marker);
@@ -75,30 +76,47 @@ export async function copyObject(
   }
 
   async function copyByParts(): Promise<Written> {
-    const { sdk, bucket, send, copyMs } = connection;
     const sizeBytes = from?.sizeBytes ?? 0;
     const partBytes = Math.max(limits.copyPartBytes, Math.ceil(sizeBytes / PARTS_MAX));
-    const starts = Array.from({ length: Math.ceil(sizeBytes / partBytes) }, (_, index) => index * partBytes);
-    return writeInParts(connection, 'copy', key, described, options.condition, (upload) =>
-      mapBounded(starts, PARTS_AT_ONCE, async (start, index): Promise<Part> => {
-        const end = Math.min(start + partBytes, sizeBytes);
-        const input = {
-          ...pinned,
-          Bucket: bucket,
-          Key: nameOf(key),
-          UploadId: upload,
-          PartNumber: index + 1,
-          CopySourceRange: `bytes=${start}-${end - 1}`,
-        };
-        const answer = await send(
-          { op: 'copy', key, writes: true },
-          ({ client, abortSignal }) => client.send(new sdk.UploadPartCopyCommand(input), { abortSignal }),
-          { ms: copyMs },
-        );
-        const { ETag = '', ChecksumCRC64NVME = null } = answer.CopyPartResult ?? {};
-        return { part: index + 1, etag: ETag, crc64nvme: ChecksumCRC64NVME, sizeBytes: end - start };
+    const count = Math.ceil(sizeBytes / partBytes);
+    if (progress === undefined)
+      return writeInParts(connection, 'copy', key, described, options.condition, (upload) =>
+        mapBounded(numbers(1, count), PARTS_AT_ONCE, (part) => copyPart(upload, part)),
+      );
+    // The upload is all there is to remember: its parts are with the service.
+    const upload = progress.from ?? (await notYet(() => beginUpload(connection, 'copy', key, described)));
+    if (progress.from === null) await progress.save(upload);
+    const done = await notYet(() => listParts(connection, 'copy', key, upload));
+    const missing = numbers(1, count).filter((part) => !done.has(part));
+    await notYet(() =>
+      mapBounded(missing, PARTS_AT_ONCE, async (part) => {
+        if (!progress.isTimeUp()) done.set(part, await copyPart(upload, part));
       }),
     );
+    if (done.size < count)
+      throw fault('timeout', `${done.size} of ${count} parts are copied, and time is up`, { site, op: 'copy', key });
+    const parts = numbers(1, count).map((part) => done.get(part) as Part);
+    return joinParts(connection, 'copy', key, upload, parts, options.condition);
+
+    async function copyPart(to: string, part: number): Promise<Part> {
+      const { sdk, bucket, send, copyMs } = connection;
+      const [start, end] = [(part - 1) * partBytes, Math.min(part * partBytes, sizeBytes)];
+      const input = {
+        ...pinned,
+        Bucket: bucket,
+        Key: nameOf(key),
+        UploadId: to,
+        PartNumber: part,
+        CopySourceRange: `bytes=${start}-${end - 1}`,
+      };
+      const answer = await send(
+        { op: 'copy', key, writes: true },
+        ({ client, abortSignal }) => client.send(new sdk.UploadPartCopyCommand(input), { abortSignal }),
+        { ms: copyMs },
+      );
+      const { ETag = '', ChecksumCRC64NVME = null } = answer.CopyPartResult ?? {};
+      return { part, etag: ETag, crc64nvme: ChecksumCRC64NVME, sizeBytes: end - start };
+    }
   }
 
   function gone() {
@@ -131,4 +149,8 @@ function toSource(bucket: string, key: string, pin: Pin): string {
 
 function ifSame(pin: Pin): { readonly CopySourceIfMatch?: string } {
   return pin.kind === 'etag' ? { CopySourceIfMatch: pin.etag } : {};
+}
+
+function numbers(from: number, to: number): readonly number[] {
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
 }

@@ -1,4 +1,4 @@
-import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
+import { ListMultipartUploadsCommand, ListPartsCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, describe, expect, it } from 'vitest';
 import { REGION } from '../../../local/aws/account.ts';
 import { startS3 } from '../../../local/aws/s3/s3.ts';
@@ -13,6 +13,7 @@ import {
   sumsOf,
 } from '../../../test/conformance/store-bench.ts';
 import { openS3Store } from '../s3.ts';
+import type { ObjectStore } from '../store.ts';
 
 const MI = 1024 * 1024;
 const PART = 5 * MI;
@@ -50,6 +51,8 @@ async function drained(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   for await (const piece of body) all.push(piece);
   return Buffer.concat(all);
 }
+
+const bucketOf = (store: ObjectStore) => (store === kept ? 'kept' : 'plain');
 
 async function unfinished(bucket: string): Promise<number> {
   const { Uploads = [] } = await app.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
@@ -117,5 +120,25 @@ describe.each(Object.entries(both))('a copy too large for one call, %s', (_name,
     const wrong = { checksums: { crc64nvme: sumsOf(encode('other')).crc64nvme } };
     await refused(copyOnto(store, source, 'other', wrong), 'corrupt');
     expect(await store.head('other')).toBeNull();
+  });
+
+  it('goes on in later calls with the parts that are missing, as the write it was begun as', async () => {
+    const bytes = await drained(pieces(22 * MI));
+    const source = await store.put('long', bytes, options());
+    const progress = { from: null as string | null, left: 2, isTimeUp: () => progress.left-- <= 0, save };
+    async function save(text: string): Promise<void> {
+      progress.from = text;
+    }
+    const pinned = { key: source.key, phys: source.phys };
+    const how = options({ condition: IF_ABSENT, marker: 'bQ', checksums: sumsOf(bytes) });
+    await refused(store.copy(pinned, 'long copy', how, progress), 'timeout');
+    const upload = progress.from as string;
+    const parts = await app.send(new ListPartsCommand({ Bucket: bucketOf(store), Key: 'long copy', UploadId: upload }));
+    expect(parts.Parts?.length).toBe(2);
+    expect(await store.head('long copy')).toBeNull();
+    progress.left = 3;
+    const copied = await store.copy(pinned, 'long copy', how, progress);
+    expect(copied).toMatchObject({ marker: 'bQ', checksums: { crc64nvme: sumsOf(bytes).crc64nvme } });
+    expect(await unfinished(bucketOf(store))).toBe(0);
   });
 });

@@ -166,6 +166,27 @@ export async function joinParts(
   return { etag: answer.ETag, versionId: answer.VersionId };
 }
 
+/** What S3 has of an upload. */
+export async function listParts(
+  { sdk, bucket, send }: Connection,
+  op: string,
+  key: string,
+  upload: string,
+): Promise<Map<number, Part>> {
+  const parts = new Map<number, Part>();
+  let after: string | undefined;
+  do {
+    const input = { Bucket: bucket, Key: nameOf(key), UploadId: upload, ...(after && { PartNumberMarker: after }) };
+    const page = await send({ op, key, writes: false }, ({ client, abortSignal }) =>
+      client.send(new sdk.ListPartsCommand(input), { abortSignal }),
+    );
+    for (const { PartNumber: part = 0, ETag: etag = '', Size: sizeBytes = 0, ChecksumCRC64NVME } of page.Parts ?? [])
+      parts.set(part, { part, etag, crc64nvme: ChecksumCRC64NVME ?? null, sizeBytes });
+    after = page.IsTruncated ? page.NextPartNumberMarker : undefined;
+  } while (after !== undefined);
+  return parts;
+}
+
 export async function dropUpload({ sdk, bucket, send }: Connection, key: string, upload: string): Promise<void> {
   const input = { Bucket: bucket, Key: nameOf(key), UploadId: upload };
   try {
@@ -207,7 +228,7 @@ export async function writeInParts(
   }
 }
 
-async function notYet<Answer>(run: () => Promise<Answer>): Promise<Answer> {
+export async function notYet<Answer>(run: () => Promise<Answer>): Promise<Answer> {
   try {
     return await run();
   } catch (error) {
