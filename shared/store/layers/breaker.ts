@@ -57,9 +57,10 @@ export function withBreaker(store: ObjectStore, options: BreakerOptions): Object
     put: (key, body, put) => asked('put', key, () => store.put(key, body, put)),
     delete: (key, condition) => asked('delete', key, () => store.delete(key, condition)),
     list: (query) => asked('list', query.prefix, () => store.list(query)),
-    copy: (source, key, put) => asked('copy', key, () => store.copy(source, key, put)),
+    copy: (source, key, put, progress) => asked('copy', key, () => store.copy(source, key, put, progress)),
     createUpload: (key) => asked('createUpload', key, () => store.createUpload(key)),
-    putPart: (key, upload, part, bytes) => asked('putPart', key, () => store.putPart(key, upload, part, bytes)),
+    putPart: (key, upload, part, body, sums) =>
+      asked('putPart', key, () => store.putPart(key, upload, part, body, sums)),
     completeUpload: (key, upload, parts) =>
       asked('completeUpload', key, () => store.completeUpload(key, upload, parts)),
     abortUpload: (key, upload) => asked('abortUpload', key, () => store.abortUpload(key, upload)),
