@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../shared/model/fault.ts';
+import { toObjectChangeText } from '../shared/model/object-change.ts';
 import type { Cloud } from '../shared/model/site.ts';
 import { readTopology } from '../shared/model/topology.ts';
 import { readAzureMessage } from './azblob.ts';
@@ -176,6 +177,14 @@ describe('a change', () => {
     expect(readChanges('aws', fixture('s3-object-created'), topology)).toEqual([
       { site: 'a', key: 'HappyFace.jpg', kind: 'put', phys: happyFace.phys },
     ]);
+  });
+
+  it('may be told once more by one of us, in words that no cloud uses', () => {
+    const change = { site: 'a', key: 'reports/', kind: 'put', phys: 'v:1' } as const;
+    for (const cloud of ['aws', 'gcp', 'azure'] as const)
+      expect(readChanges(cloud, { body: toObjectChangeText(change), attributes: {} }, topology)).toEqual([change]);
+    const strange = JSON.stringify({ ...change, kind: 'party' });
+    expect(() => readChanges('aws', { body: strange, attributes: {} }, topology)).toThrow('change.kind');
   });
 
   it('carries the key that the name stands for', () => {

@@ -50,6 +50,12 @@ function refusal(read: (text: string) => unknown, text: string): string {
 }
 
 describe('the size of parts', () => {
+  it('leaves 5 TiB in parts that one invocation copies many of, at 20 MB/s and in 15 minutes', () => {
+    const partBytes = partBytesFor(5 * TIB, 8 * MIB);
+    expect([partBytes / MIB, partCount(5 * TIB, partBytes)]).toEqual([656, 7993]);
+    expect((15 * 60) / (partBytes / 20e6)).toBeGreaterThan(25);
+  });
+
   it('lets any object up to 5 TiB go within the parts and part sizes that every cloud allows', () => {
     fc.assert(
       fc.property(anySize, anyWish, (sizeBytes, wished) => {

@@ -27,6 +27,8 @@ export interface OpenJob {
   readonly store: ObjectStore;
   readonly job: CopyJob;
   readonly rev: number;
+  /** By this very call. */
+  readonly begun?: true;
 }
 
 /** The job of this version for this site, if there is one. */
@@ -70,7 +72,7 @@ export async function openJob(
       publishing: null,
     };
     if (await world.ledger.swapRecord(jobId(name), found?.rev ?? 0, JSON.stringify(job)))
-      return { name, store, job, rev: (found?.rev ?? 0) + 1 };
+      return { name, store, job, rev: (found?.rev ?? 0) + 1, begun: true };
     await store.abortUpload(stageKey(name), upload);
     return null;
   }

@@ -8,6 +8,7 @@ import type { SiteId } from '../model/site.ts';
 import type { ObjectStore, PartReceipt } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { type Filled, fillStages } from './fill.ts';
+import { askForHelp } from './help.ts';
 import { closeJob, keepJob, type OpenJob, openJob } from './jobs.ts';
 import { publish } from './publish.ts';
 import { agrees, matchesStored } from './read.ts';
@@ -34,6 +35,8 @@ export async function copyByParts(
       }),
     ),
   );
+  const begun = [...jobs.values()].find((open) => open.begun);
+  if (begun !== undefined) await askForHelp(world, begun);
   const unfilled = [...jobs.values()].filter(({ job }) => job.staged === null);
   const filled = await fillStages(world, run, version, unfilled);
   await Promise.all(
@@ -87,9 +90,13 @@ async function stage(
     return null;
   }
   if (filled.kind === 'failed') return null;
-  // Who has no end of time leaves the rest to the other one; of those whose time ends each does what it can.
   if (filled.kind === 'out-of-time' || (filled.kind === 'busy' && endsInTime)) return leave(run, store.site);
-  if (filled.kind === 'busy' && world.rules['parts-complete']) return null;
+  // Whoever copies the last part goes on; and the key is due soon, in case that nobody does.
+  if (filled.kind === 'busy' && world.rules['parts-complete']) {
+    run.down.add(store.site);
+    run.backSoon.add(store.site);
+    return null;
+  }
   if (isTimeUp(world)) return leave(run, store.site);
   const { parts } = filled;
   const sums = combineChecksums(parts.map(({ sizeBytes, crc32c, crc64nvme }) => ({ sizeBytes, crc32c, crc64nvme })));

@@ -11,6 +11,7 @@ import type { SiteId } from '../model/site.ts';
 import type { Route } from '../model/topology.ts';
 import type { World } from '../world/world.ts';
 import { askPolicy } from './ask.ts';
+import { help } from './help.ts';
 import { keepLosers } from './keep.ts';
 import { observe } from './observe.ts';
 import { flushLog } from './outbox.ts';
@@ -36,7 +37,18 @@ export async function replicate(
   const known = kind === 'put' && told !== undefined && state?.seen.some((phys) => isToldBy(told, phys));
   if (known && read.item?.due === null) return skip('already-known', acknowledge);
   reportLeftOut(world, change.key, route);
-  return reconcile(world, change.key, route, [change.site], acknowledge, read);
+  const outcome = await reconcile(world, change.key, route, [change.site], acknowledge, read);
+  return outcome.kind === 'later' && outcome.reason === 'under-way'
+    ? helped(world, change.key, route, outcome)
+    : outcome;
+}
+
+/** Others are writing it: of a large object parts can be copied meanwhile. */
+async function helped(world: World, key: string, route: Route, outcome: Outcome): Promise<Outcome> {
+  const came = await help(world, key, route);
+  if (came === 'out-of-time') return { kind: 'later', reason: 'out-of-time' };
+  // Who began it may have left the rest to us.
+  return came === 'filled' ? reconcile(world, key, route, []) : outcome;
 }
 
 /** Safe to call at any time, for any reason, by any number of workers at once. */

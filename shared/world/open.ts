@@ -5,6 +5,7 @@ import { type LedgerAccess, openLedger } from '../ledger/open.ts';
 import { type Fault, isFault } from '../model/fault.ts';
 import type { Publish } from '../model/happening.ts';
 import type { MacKeys } from '../model/marker.ts';
+import { type ObjectChange, toObjectChangeText } from '../model/object-change.ts';
 import type { Site, SiteId } from '../model/site.ts';
 import type { Topology } from '../model/topology.ts';
 import { openMemoryQueue } from '../queue/memory.ts';
@@ -77,6 +78,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       return queue;
     });
     const queue = openMemoryQueue({ now: () => clock.now() });
+    const ask = async (change: ObjectChange) => queues[change.site]?.send(toObjectChangeText(change));
     const world: World = {
       topology,
       stores,
@@ -91,6 +93,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
         settings.report(notice);
         publish?.({ kind: 'noticed', at: clock.now(), notice });
       },
+      ask,
       ...(publish === undefined ? {} : { publish }),
     };
     return { world, queues, close };

@@ -7,6 +7,7 @@ import type { LogicalVersion } from '../model/key-item.ts';
 import type { MacKeys } from '../model/marker.ts';
 import type { Notice } from '../model/notice.ts';
 import type { ObjectMetadata } from '../model/object.ts';
+import type { ObjectChange } from '../model/object-change.ts';
 import type { SiteId } from '../model/site.ts';
 import type { Topology } from '../model/topology.ts';
 import type { Queue } from '../queue/queue.ts';
@@ -29,6 +30,8 @@ export interface World {
   readonly report: (notice: Notice) => void;
   /** Absent: nobody listens. */
   readonly publish?: Publish;
+  /** Tells a change once more, so that another worker looks at its key now. Absent: there are no others. */
+  readonly ask?: (change: ObjectChange) => Promise<void>;
   /** When nothing that takes long is to be begun any more: what is left stays due. Absent: there is time. */
   readonly deadlineAt?: number;
 }

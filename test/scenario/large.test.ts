@@ -1,5 +1,9 @@
 /** Large objects: they arrive by parts, and a crash costs no part that was done. */
 import { describe, expect, it } from 'vitest';
+import { readObjectChange } from '#shared/model/object-change.ts';
+import { consume } from '#shared/replicate/consume.ts';
+import { replicate } from '#shared/replicate/replicate.ts';
+import type { ObjectStore } from '#shared/store/store.ts';
 import { type Call, openScene, type Scene } from './world.ts';
 
 const KEY = 'video.bin';
@@ -104,5 +108,80 @@ describe('an object larger than one request should carry', () => {
     expect(await scene.readAll(KEY)).toEqual(['written meanwhile', 'written meanwhile']);
     const lost = (await scene.log(KEY)).filter(({ kind }) => kind === 'superseded');
     expect(lost).toEqual([expect.objectContaining({ vid: expect.stringMatching(/^aws:/) })]);
+  });
+
+  describe('and is worth several workers', () => {
+    const many = Array.from({ length: 200 }, (_, part) => String(part).padStart(8, ' ')).join('');
+    const inOrder = Array.from({ length: 200 }, (_, index) => index + 1);
+
+    /** As soon as the first part is on its way, so many workers take a message each. */
+    function join(scene: Scene, workers: number, world = scene.world): () => Promise<unknown> {
+      let joined: Promise<unknown> = Promise.resolve();
+      scene.before = ({ op }) => {
+        if (op !== 'putPart') return;
+        scene.before = () => {};
+        const options = { max: 1, visibilityMs: 60_000 };
+        joined = Promise.all(Array.from({ length: workers }, () => consume(world, options)));
+      };
+      return () => joined;
+    }
+
+    function tokensOf(calls: readonly Call[]): ReadonlySet<unknown> {
+      const leases = calls.filter(({ op, args }) => op === 'swapRecord' && String(args[2]).includes('"leased"'));
+      return new Set(leases.map(({ args }) => JSON.parse(String(args[2])).token));
+    }
+
+    it('is copied by those it asks for at the same time, and every part once', async () => {
+      const scene = await openLarge();
+      const joined = join(scene, 6);
+      scene.put('aws', KEY, many);
+      await scene.drain();
+      await joined();
+      expect(partsOf(scene.calls).toSorted((a, b) => Number(a) - Number(b))).toEqual(inOrder);
+      expect(tokensOf(scene.calls).size).toBe(7);
+      await scene.drain();
+      expect(await scene.readAll(KEY)).toEqual([many, many]);
+      expect((await scene.item(KEY))?.due).toBeNull();
+      expect(await scene.keys('gcp')).toEqual(['.triplicate/sentinel', KEY]);
+    });
+
+    it('is finished by the others when the one that began it dies', async () => {
+      const scene = await openLarge();
+      const joined = join(scene, 3);
+      scene.put('aws', KEY, many);
+      const [first] = await scene.queue.receive({ max: 1, visibilityMs: 60_000 });
+      let sent = 0;
+      const dies = {
+        ...scene.world,
+        stores: {
+          ...scene.world.stores,
+          gcp: new Proxy(scene.world.stores.gcp as ObjectStore, {
+            get: (store, op) => {
+              if (op === 'putPart' && ++sent > 10) throw new Crash();
+              return Reflect.get(store, op);
+            },
+          }),
+        },
+      };
+      const change = readObjectChange(String(first?.body));
+      await expect(replicate(dies, change, async () => {})).rejects.toThrow(Crash);
+      await joined();
+      const before = new Set(partsOf(scene.calls));
+      expect(before.size).toBeGreaterThan(190);
+      expect(partsOf(scene.calls)).toHaveLength(before.size);
+      await afterTheLease(scene);
+      expect(await scene.readAll(KEY)).toEqual([many, many]);
+    });
+
+    it('reads each part once for all its targets', async () => {
+      const sites = { aws: 's3', gcp: 'gcs', az: 'azure' } as const;
+      const scene = await openScene({ sites, limits: { stageOverBytes: 16, partBytes: 8 } });
+      scene.put('aws', KEY, many);
+      await scene.drain();
+      const reads = rangesOf(scene.calls).filter((start) => start > 0);
+      expect(reads).toHaveLength(199);
+      expect(new Set(reads).size).toBe(199);
+      expect(await scene.readAll(KEY)).toEqual([many, many, many]);
+    });
   });
 });

@@ -101,6 +101,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       resolvers: options.resolvers ?? {},
       rules: everyRule,
       report: (notice) => void scene.notices.push(notice),
+      ask: (change) => scene.tell(change),
       publish: (happening) => void scene.happenings.push(happening),
     },
     buckets: Object.fromEntries(ids.map((id) => [id, openBucket(id)])),
