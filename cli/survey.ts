@@ -5,8 +5,9 @@ import type { Unresolved } from '../shared/model/key-item.ts';
 import type { Cloud, SiteId } from '../shared/model/site.ts';
 import type { DeadLetter } from '../shared/queue/queue.ts';
 import { hasSentinel } from '../shared/replicate/sentinel.ts';
-import type { World } from '../shared/world/world.ts';
-import type { Opened } from './world.ts';
+import { inTime } from '../shared/world/in-time.ts';
+import type { Timer, World } from '../shared/world/world.ts';
+import { LOOK_MS, type Opened } from './world.ts';
 
 /** An answer, or why there is none. */
 export type Asked<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly fault: Fault };
@@ -47,9 +48,14 @@ const LETTERS_MAX = 100;
 const PAGE = 200;
 const FOREVER_MS = 8_640_000_000_000_000;
 
-export async function ask<T>(run: () => Promise<T>): Promise<Asked<T>> {
+/** `within`: who takes longer than LOOK_MS does not answer. Stores have that bound themselves. */
+export async function ask<T>(
+  run: () => Promise<T>,
+  within?: { readonly timer: Timer; readonly place: string },
+): Promise<Asked<T>> {
   try {
-    return { ok: true, value: await run() };
+    const { timer, place } = within ?? {};
+    return { ok: true, value: await (timer && place ? inTime(timer, LOOK_MS, place, run) : run()) };
   } catch (error) {
     if (!isFault(error)) throw error;
     return { ok: false, fault: error };

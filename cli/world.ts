@@ -4,6 +4,7 @@ import { openPublisher } from '../functions/publisher.ts';
 import type { Fault } from '../shared/model/fault.ts';
 import { isFault } from '../shared/model/fault.ts';
 import type { SiteId } from '../shared/model/site.ts';
+import { inTime } from '../shared/world/in-time.ts';
 import { type OpenWorld, openWorld } from '../shared/world/open.ts';
 import type { Notice } from '../shared/world/world.ts';
 import { type Context, type Given, Mistake } from './command.ts';
@@ -15,9 +16,15 @@ export interface Opened extends OpenWorld, Configured {
   readonly down: ReadonlyMap<SiteId, Fault>;
 }
 
+/** Looking must not take long, least of all when something is wrong. */
+export const LOOK_MS = 5_000;
+const CLOSE_MS = 1_000;
+
 export interface OpenOptions {
   /** A site that does not answer is told of, and the others are gone on with. */
   readonly withoutDown?: boolean;
+  /** The same, and a site that takes longer than LOOK_MS for an answer counts as one that does not. */
+  readonly looks?: boolean;
   /** Takes the lines of what is published. */
   readonly events?: (line: string) => void;
 }
@@ -27,7 +34,7 @@ export async function withWorld(
   given: Given,
   context: Context,
   run: (opened: Opened) => Promise<number>,
-  { withoutDown = false, events }: OpenOptions = {},
+  { looks = false, withoutDown = looks, events }: OpenOptions = {},
 ): Promise<number> {
   const configured = await readConfigured(context, given.text('config'));
   const down = new Map<SiteId, Fault>();
@@ -35,6 +42,7 @@ export async function withWorld(
     ...configured.settings,
     report: (notice: Notice) => context.err(toNoticeText(notice)),
     ...(events === undefined ? {} : { publish: openPublisher(configured.settings.topology, events) }),
+    ...(looks ? { lookMs: LOOK_MS } : {}),
     ...(withoutDown ? { onSiteDown: (site: SiteId, fault: Fault) => void down.set(site, fault) } : {}),
   };
   let opened: OpenWorld;
@@ -50,7 +58,9 @@ export async function withWorld(
     if (first !== undefined && isGone) throw gone(configured.where, first);
     return await run({ ...opened, ...configured, down });
   } finally {
-    await opened.close();
+    // A connection that does not answer may not be closed either.
+    if (looks) await inTime(context.timer, CLOSE_MS, 'closing', () => opened.close()).catch(() => {});
+    else await opened.close();
   }
 }
 

@@ -53,7 +53,7 @@ export const conflictsList: Command = {
         }
         return unresolved.length === 0 ? EXIT.fine : EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 
@@ -91,7 +91,7 @@ export const conflictsShow: Command = {
         context.out(`triplicate conflicts resolve ${name(item.key)} VERSION makes one of them the winner, everywhere.`);
         return EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 

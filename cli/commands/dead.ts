@@ -42,7 +42,7 @@ export const deadList: Command = {
         }
         return letters.length === 0 ? EXIT.fine : EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 

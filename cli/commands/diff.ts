@@ -37,7 +37,7 @@ export const diff: Command = {
         else for (const line of toLines(compared, limit, context.colours)) context.out(line);
         return differing.size + failed + skippedSites.length === 0 ? EXIT.fine : EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 

@@ -32,6 +32,7 @@ export const doctor: Command = {
   async run(given, context) {
     const asking: Asking = {
       now: context.now,
+      timer: context.timer,
       nextId: openSystemRandom().id,
       plantSentinels: given.has('plant-sentinels'),
       keysMax: given.count('keys', 1_000, { min: 1, max: 10_000_000 }),
@@ -52,7 +53,7 @@ export const doctor: Command = {
           const atQueues = await Promise.all(sites.map(({ id }) => checkQueue(opened, id, asking)));
           return tell([...atSites.flat(), ...(await checkLedger(opened, asking)), ...atQueues.flat()]);
         },
-        { withoutDown: true },
+        { looks: true },
       );
     } catch (error) {
       if (isFault(error)) return tell([refusal(error)]);

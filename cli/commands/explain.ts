@@ -37,7 +37,7 @@ export const explain: Command = {
         else for (const line of toLines(facts, context)) context.out(line);
         return FINE.has(stateOf(facts)) ? EXIT.fine : EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 

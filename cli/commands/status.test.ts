@@ -33,6 +33,22 @@ describe('triplicate status', () => {
     expect(it.queues).toMatchObject([{ site: 'aws', dead: 0, letters: [] }, { site: 'gcp' }, { site: 'azure' }]);
   });
 
+  it('does not wait for a cloud that is silent, and says that it was not reached', async () => {
+    world.clouds.faults.add({ scope: { cloud: 'azure' }, effect: { kind: 'silence' } });
+    try {
+      const { status, stdout } = await world.run('status');
+      expect(status).toBe(1);
+      expect(stdout).toMatch(/^azure .* not reached +-$/m);
+      expect(stdout).toMatch(/^azure +not reached *$/m);
+      expect(stdout).toMatch(/^aws .* in \d+ ms +there$/m);
+      expect(stdout.replace(/\s+/g, ' ')).toContain('site azure did not answer within 5 s');
+      const differing = await world.run('diff');
+      expect(differing.stdout).toContain('azure left out');
+    } finally {
+      world.clouds.faults.clear();
+    }
+  });
+
   it('asks whether a worker runs when keys wait for longer than any worker takes', async () => {
     const { openLedger } = await import('../../shared/ledger/open.ts');
     const { emptyItem } = await import('../../shared/decide/draft.ts');

@@ -24,6 +24,7 @@ export const status: Command = {
   takes: '',
   about: [
     'Asks every bucket, the ledger and every queue, and looks for keys that nobody may decide about. Changes nothing.',
+    'Whatever does not answer within 5 seconds counts as not reached.',
     'Exit code 1 says that something needs a person; what it is, and what to do about it, comes last.',
   ],
   examples: [
@@ -47,7 +48,7 @@ export const status: Command = {
         else for (const line of toLines(opened, survey, needs, context)) context.out(line);
         return needs.length === 0 ? EXIT.fine : EXIT.found;
       },
-      { withoutDown: true },
+      { looks: true },
     ),
 };
 
@@ -60,12 +61,15 @@ interface Survey {
 
 async function surveyAll(opened: Opened, context: Context, keysMax: number): Promise<Survey> {
   const { world, queues } = opened;
+  const { timer } = context;
   const named = world.topology.sites.map(({ id }) => id).filter((id) => queues[id] !== undefined);
   // By themselves, so that how long they take tells of the sites and of nothing else.
   const sites = await surveySites(opened, context.now);
   const [ledger, asked, unresolved] = await Promise.all([
-    ask(() => surveyLedger(world)),
-    Promise.all(named.map(async (site) => ({ site, asked: await ask(() => surveyQueue(opened, site)) }))),
+    ask(() => surveyLedger(world), { timer, place: 'the ledger' }),
+    Promise.all(
+      named.map(async (site) => ({ site, asked: await ask(() => surveyQueue(opened, site), { timer, place: 'it' }) })),
+    ),
     ask(() => findUnresolved(world, keysMax)),
   ]);
   return { sites, ledger, queues: asked, unresolved };
@@ -118,7 +122,7 @@ function toLines(opened: Opened, survey: Survey, needs: readonly string[], conte
         cloud,
         bucket,
         mode,
-        sentinel.ok ? paint('good', `in ${tookMs} ms`) : paint('bad', 'NO'),
+        sentinel.ok ? paint('good', `in ${tookMs} ms`) : paint('bad', 'not reached'),
         !sentinel.ok ? '-' : sentinel.value ? paint('good', 'there') : paint('bad', 'MISSING'),
       ]),
     ),
@@ -138,7 +142,7 @@ function toLines(opened: Opened, survey: Survey, needs: readonly string[], conte
 }
 
 function queueCells(asked: Asked<QueueSurvey>, paint: Paint): readonly string[] {
-  if (!asked.ok) return [paint('bad', 'does not answer'), '', ''];
+  if (!asked.ok) return [paint('bad', 'not reached'), '', ''];
   const { waiting, inFlight, dead } = asked.value;
   const told = (amount: number | null) => (amount === null ? 'not told' : amount.toLocaleString('en'));
   return [told(waiting), told(inFlight), dead === 0 || dead === null ? told(dead) : paint('bad', told(dead))];
@@ -163,7 +167,7 @@ function deadLines(queues: Survey['queues'], now: number): readonly string[] {
 }
 
 function ledgerLine(ledger: Asked<LedgerSurvey>, now: number, paint: Paint): string {
-  if (!ledger.ok) return `Ledger: ${paint('bad', 'does not answer')}`;
+  if (!ledger.ok) return `Ledger: ${paint('bad', 'not reached')}`;
   const { epoch, underWay, overdue, oldestDueAt } = ledger.value;
   const many = underWay >= LISTED_MAX ? 'or more ' : '';
   if (oldestDueAt === null) return `Ledger: epoch ${epoch}, nothing is under way.`;

@@ -101,7 +101,7 @@ routes:
     const env = { ...environment(), TRIPLICATE_ENDPOINT_GCS: 'http://127.0.0.1:9' };
     const { status, stdout } = await run({ folder: world.folder, env }, 'status', '--config', 'own.yaml');
     expect(status).toBe(1);
-    expect(stdout).toMatch(/^gcp .* NO +-$/m);
+    expect(stdout).toMatch(/^gcp .* not reached +-$/m);
     expect(stdout).toContain('Site gcp does not answer');
     expect(stdout).toContain('No queue is named');
   });

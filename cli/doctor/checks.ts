@@ -7,7 +7,7 @@ import { routeOf } from '../../shared/model/topology.ts';
 import type { Queue } from '../../shared/queue/queue.ts';
 import { hasSentinel, plantSentinel, SENTINEL_KEY } from '../../shared/replicate/sentinel.ts';
 import type { ObjectStore } from '../../shared/store/store.ts';
-import type { World } from '../../shared/world/world.ts';
+import type { Timer, World } from '../../shared/world/world.ts';
 import { ask, surveyQueue } from '../survey.ts';
 import { all, bytes, count, name } from '../words.ts';
 import type { Opened } from '../world.ts';
@@ -23,6 +23,7 @@ export interface Check {
 
 export interface Asking {
   readonly now: () => number;
+  readonly timer: Timer;
   readonly nextId: () => string;
   readonly plantSentinels: boolean;
   readonly keysMax: number;
@@ -51,7 +52,7 @@ export async function checkSite(opened: Opened, site: Site, asking: Asking): Pro
   for (const check of [checkSentinel, checkWrite, checkKeys]) {
     const asked = await ask(() => check(world, site, store, asking));
     checks.push(...(asked.ok ? asked.value : [problemOf(asked.fault, site.id)]));
-    if (!asked.ok && asked.fault.kind === 'unreachable') break;
+    if (!asked.ok && (asked.fault.kind === 'unreachable' || asked.fault.kind === 'timeout')) break;
   }
   return checks;
 }
@@ -221,7 +222,7 @@ export async function checkQueue(opened: Opened, site: SiteId, asking: Asking): 
     const advice = `Set TRIPLICATE_QUEUE_${site.toUpperCase()}; without it changes there are found by the hourly pass alone.`;
     return [{ ...check, state: 'problem', text: 'no queue is named for it', advice }];
   }
-  const asked = await ask(() => surveyQueue(opened, site));
+  const asked = await ask(() => surveyQueue(opened, site), { timer: asking.timer, place: 'the queue' });
   if (!asked.ok) return [{ ...problemOf(asked.fault, site), what: 'queue' }];
   const dead = asked.value.dead ?? 0;
   const state = dead === 0 ? 'ok' : 'problem';

@@ -12,8 +12,10 @@ import { openMemoryQueue } from '../queue/memory.ts';
 import { openQueue, type QueueAccess } from '../queue/open.ts';
 import type { Queue } from '../queue/queue.ts';
 import { openDownStore } from '../store/down.ts';
+import { type DeadlineLimits, withDeadline } from '../store/layers/deadline.ts';
 import { openStore, type StoreAccess } from '../store/open.ts';
 import { checkStores } from './check.ts';
+import { inTime } from './in-time.ts';
 import { openSystemClock, openSystemRandom, openSystemTimer, soon } from './system.ts';
 import type { CustomResolver, Notice, World } from './world.ts';
 
@@ -34,6 +36,8 @@ export interface Settings {
   readonly publish?: Publish;
   /** Told of a site that cannot be opened, which then answers nothing; left out: then nothing is opened. */
   readonly onSiteDown?: (site: SiteId, fault: Fault) => void;
+  /** For who only looks, and in a hurry: a site that takes longer for one call does not answer. Left out: all is waited for. */
+  readonly lookMs?: number;
 }
 
 export interface OpenWorld {
@@ -44,7 +48,7 @@ export interface OpenWorld {
 
 /** Every bucket is asked for its properties. What has been opened is closed again when something could not be. */
 export async function openWorld(settings: Settings): Promise<OpenWorld> {
-  const { topology, access, macKeys, resolvers = {}, publish } = settings;
+  const { topology, access, macKeys, resolvers = {}, publish, lookMs } = settings;
   const clock = openSystemClock();
   const random = openSystemRandom();
   const timer = openSystemTimer();
@@ -59,9 +63,15 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       async (id, index) => {
         const site = topology.sites[index] as Site;
         try {
-          const opened = await openStore(site, access, { clock, random, timer });
-          open.push(opened.close);
-          return opened.store;
+          const opening = openStore(site, access, { clock, random, timer }).then((opened) => {
+            open.push(opened.close);
+            return opened.store;
+          });
+          if (lookMs === undefined) return await opening;
+          return withDeadline(await inTime(timer, lookMs, `site ${id}`, () => opening), {
+            timer,
+            limitsMs: eachAt(lookMs),
+          });
         } catch (error) {
           if (settings.onSiteDown === undefined || !isFault(error)) throw error;
           settings.onSiteDown(id, error);
@@ -101,6 +111,10 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
     await close().catch(() => {});
     throw error;
   }
+}
+
+function eachAt(ms: number): Partial<DeadlineLimits> {
+  return { head: ms, versions: ms, get: ms, stall: ms, list: ms, put: ms, delete: ms };
 }
 
 async function all<T>(
