@@ -26,6 +26,25 @@ describe('triplicate explain', () => {
     );
   });
 
+  it('tells when a client wrote by the clock of the bucket, and when Triplicate saw it where that is another moment', async () => {
+    world.clouds.faults.add({ scope: { cloud: 'gcp' }, effect: { kind: 'clock', aheadMs: -600_000 } });
+    try {
+      await world.put('gcp', 'early.txt', 'written ten minutes ago');
+      await world.settled('early.txt');
+    } finally {
+      world.clouds.faults.clear();
+    }
+    const [, written = '', seen = ''] =
+      /(\S+Z) A client wrote it at gcp, 23 bytes: version gcp:\d+\. Triplicate saw it at (\S+Z)\./.exec(
+        await told('early.txt'),
+      ) ?? [];
+    const apart = Date.parse(seen) - Date.parse(written);
+    expect(apart).toBeGreaterThan(500_000);
+    expect((await world.json<{ log: readonly object[] }>('explain', 'early.txt')).log).toContainEqual(
+      expect.objectContaining({ kind: 'version', writtenAt: expect.any(Number) }),
+    );
+  });
+
   it('tells a conflict: who won, why, and where the other one is kept', async () => {
     await world.put('aws', 'plan.txt', 'the plan of aws');
     await world.settled('plan.txt');

@@ -108,17 +108,23 @@ export interface Event {
   readonly text: string;
 }
 
+/** In the order in which it happened; of a client's write the bucket tells when that was. */
 export function events(facts: Facts): readonly Event[] {
-  return facts.log.map((entry) => ({ at: moment(entry.at), text: TELLING[entry.kind](entry, facts) }));
+  const happened = ({ at, writtenAt = at }: LogEntry) => writtenAt;
+  return facts.log
+    .toSorted((a, b) => happened(a) - happened(b))
+    .map((entry) => ({ at: moment(happened(entry)), text: TELLING[entry.kind](entry, facts) }));
 }
 
 const TELLING: Readonly<Record<LogEntry['kind'], (entry: LogEntry, facts: Facts) => string>> = {
-  version({ note, site, vid }, { item }) {
+  version({ note, site, vid, at, writtenAt }, { item }) {
     if (note.startsWith('merge of chosen:')) return `An operator brought an older version back: version ${vid}.`;
     const cause = note.split(' ')[0] ?? '';
     const version = item?.versions[vid ?? ''];
     const size = version?.kind === 'object' ? `, ${bytes(version.sizeBytes)}` : '';
-    return `${CAUSES[cause]?.(site ?? '?') ?? `${note} at ${site}`}${size}: version ${vid}.`;
+    const told = `${CAUSES[cause]?.(site ?? '?') ?? `${note} at ${site}`}${size}: version ${vid}.`;
+    const seen = moment(at);
+    return writtenAt === undefined || moment(writtenAt) === seen ? told : `${told} Triplicate saw it at ${seen}.`;
   },
   superseded({ vid, by, note }, { copies }) {
     const [how = note, ...rest] = note.split(', ');

@@ -3,8 +3,8 @@
 import { stampAfter } from '../model/hybrid-clock.ts';
 import type { Cause, KeyItem, LogicalVersion, SiteState } from '../model/key-item.ts';
 import type { LogEntry } from '../model/log-entry.ts';
-import { ABSENT } from '../model/object.ts';
-import type { SiteId } from '../model/site.ts';
+import { ABSENT, isAbsent } from '../model/object.ts';
+import { RESOLVER, type SiteId } from '../model/site.ts';
 import { type Dot, dotName, join, maximal, type VersionVector } from '../model/version-vector.ts';
 import type { SeenVersion } from './look.ts';
 import type { Rules } from './rules.ts';
@@ -111,6 +111,8 @@ export function addVersion(
     kind: 'version',
     vid: version.vid,
     site,
+    // Of an absence nobody tells when it began.
+    ...(site === RESOLVER || isAbsent(seen.version.phys) ? {} : { writtenAt: seen.version.modifiedAt }),
     note: `${cause} of ${seen.version.phys}`,
   });
   return version;

@@ -14,7 +14,10 @@ export interface LogEntry {
   /** Unique per key and made from what it tells, so that appending twice is harmless. */
   readonly id: string;
   readonly kind: LogKind;
+  /** When Triplicate saw it. */
   readonly at: number;
+  /** Of a client's version: when it was written, by the clock of its bucket, where that tells. */
+  readonly writtenAt?: number;
   readonly vid?: string;
   /** The winner, for 'superseded'. */
   readonly by?: string;

@@ -136,7 +136,17 @@ const SITE_STATE_KEYS: ReadonlySet<string> = new Set([
 const INTENT_KEYS: ReadonlySet<string> = new Set([
   ...['wid', 'vid', 'kind', 'basePhys', 'baseToken', 'worker', 'leaseUntil'],
 ]);
-const LOG_ENTRY_KEYS: ReadonlySet<string> = new Set(['key', 'id', 'kind', 'at', 'vid', 'by', 'site', 'note']);
+const LOG_ENTRY_KEYS: ReadonlySet<string> = new Set([
+  'key',
+  'id',
+  'kind',
+  'at',
+  'writtenAt',
+  'vid',
+  'by',
+  'site',
+  'note',
+]);
 const STAMP_KEYS: ReadonlySet<string> = new Set(['ms', 'c']);
 const DOT_KEYS: ReadonlySet<string> = new Set(['s', 'n']);
 const ORIGIN_KEYS: ReadonlySet<string> = new Set(['site', 'phys', 'cause']);
@@ -216,6 +226,7 @@ function readLogEntry(value: unknown, path: Path): LogEntry {
   readText(fields.id, at(path, 'id'));
   readOneOf(fields.kind, at(path, 'kind'), LOG_KINDS);
   readTime(fields.at, at(path, 'at'));
+  readOptional(fields.writtenAt, at(path, 'writtenAt'), readTime);
   readOptional(fields.vid, at(path, 'vid'), readVid);
   readOptional(fields.by, at(path, 'by'), readVid);
   readOptional(fields.site, at(path, 'site'), readActor);
