@@ -4,14 +4,17 @@ import { standing } from '../decide/draft.ts';
 import { absentVersion, hasChecksum, hasVanished, type Look, recognise, type SeenVersion } from '../decide/look.ts';
 import type { LedgerRead } from '../ledger/ledger.ts';
 import { type Fault, fault, isFault } from '../model/fault.ts';
-import type { KeyItem } from '../model/key-item.ts';
+import type { KeyItem, SiteState } from '../model/key-item.ts';
 import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { readWhole } from './read.ts';
+import { readWhole, toWhole } from './read.ts';
 import type { Run } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
+
+/** Larger objects are read when they are wanted, and not with the look: so many of them may be under way at once. */
+const HELD_BYTES_MAX = 256 * 1024;
 
 /**
  * Answers to our own writes first, then one look per site that answers. A site that does not is left as it was:
@@ -27,21 +30,42 @@ export async function observe(
   const open = new Set(sites);
   for (const { site, intent, version } of run.answers) {
     const state = item?.sites[site];
-    const awaited = state?.phys === intent.basePhys && state.intents.some(({ wid }) => wid === intent.wid);
+    const awaited =
+      state?.phys === intent.basePhys &&
+      state.intents.some(({ wid }) => wid === intent.wid) &&
+      (isExact(world, site) || isFirstHere(state));
     if (awaited) looks.push({ kind: 'answer', site, intent, entry: seen(world, site, version) });
     if (awaited && !run.lookAt.has(site)) open.delete(site);
     else open.add(site);
   }
   const found = await Promise.all(
-    [...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item)),
+    [...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item, open.size === 1)),
   );
   return [...looks, ...found.filter((look) => look !== null)];
 }
 
-async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null): Promise<Look | null> {
+function isExact(world: World, site: SiteId): boolean {
+  return world.stores[site]?.capabilities.exactToken ?? false;
+}
+
+/**
+ * The one write we ever made there, and nobody has looked before: a look would take this write and what came after it,
+ * and nothing from below (`firstLook`). What comes after it is seen by the next look, for the write stands in the chain.
+ */
+function isFirstHere({ lookedAt, intents }: SiteState): boolean {
+  return lookedAt === 0 && intents.length === 1;
+}
+
+async function lookAt(
+  world: World,
+  run: Run,
+  site: SiteId,
+  item: KeyItem | null,
+  alone: boolean,
+): Promise<Look | null> {
   const store = world.stores[site] as ObjectStore;
   try {
-    const versions = await store.versions(run.key);
+    const versions = item === null ? await newest(run, store, alone) : await store.versions(run.key);
     const entries = await Promise.all(versions.map((version) => prove(world, store, item, seen(world, site, version))));
     if (world.rules['sentinel-proof'] && isMissing(store, item, versions) && !(await hasSentinel(world, site))) {
       world.report({
@@ -63,6 +87,36 @@ async function lookAt(world: World, run: Run, site: SiteId, item: KeyItem | null
     world.report({ severity: 'warning', what: 'site-down', site, key: run.key, detail: error.message });
     return failed(run, site, error);
   }
+}
+
+/**
+ * All that counts of a first look at a key nobody knows: what lies below is the bucket's own past. Where no other site
+ * is looked at, its bytes will be wanted elsewhere, so that the look is the read as well.
+ */
+async function newest(run: Run, store: ObjectStore, alone: boolean): Promise<readonly ObjectVersion[]> {
+  const stands = alone ? await readStanding(run, store) : await store.head(run.key);
+  return stands === null ? [] : [stands];
+}
+
+async function readStanding(run: Run, store: ObjectStore): Promise<ObjectVersion | null> {
+  const read = await store.get(run.key, null).catch((error: unknown) => {
+    if (isFault(error, 'not-found')) return null;
+    throw error;
+  });
+  if (read === null) return null;
+  const { version, body } = read;
+  if (version.sizeBytes > HELD_BYTES_MAX) {
+    // Begun and left, it is ended: a body that nobody asks for keeps its connection.
+    for await (const _ of body) break;
+    return version;
+  }
+  try {
+    run.held = { site: store.site, whole: await toWhole(version, body) };
+  } catch (error) {
+    // What stands is known; whoever wants its bytes asks again.
+    if (!isFault(error)) throw error;
+  }
+  return version;
 }
 
 function failed(run: Run, site: SiteId, error: Fault): null {

@@ -23,6 +23,10 @@ export interface Source {
 
 export async function readWhole(store: ObjectStore, key: string, phys: string, range?: ByteRange): Promise<Whole> {
   const { version, body } = await store.get(key, phys, range);
+  return toWhole(version, body);
+}
+
+export async function toWhole(version: ObjectVersion, body: AsyncIterable<Uint8Array>): Promise<Whole> {
   const sums = openChecksums();
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) {
@@ -38,12 +42,13 @@ export async function readWhole(store: ObjectStore, key: string, phys: string, r
 
 /** The bytes of a version from whichever holder still has them; null when none could give them in this run. */
 export async function readVersion(world: World, run: Run, version: LogicalVersion): Promise<Whole | null> {
+  const held = heldOf(world, run, version);
+  if (held !== null) return held;
   for (const source of sourcesOf(version, run)) {
     const store = world.stores[source.site] as ObjectStore;
     const whole = await fromHolder(run, version, source, () => readPinned(world, store, source));
     if (whole === null) continue;
-    const sound = agrees(version, whole.checksums) && matchesStored(whole.version.checksums, whole.checksums);
-    if (sound || !world.rules['checked-read']) return whole;
+    if (isSound(version, whole) || !world.rules['checked-read']) return whole;
     world.report({
       severity: 'alarm',
       what: 'corrupt-source',
@@ -54,6 +59,18 @@ export async function readVersion(world: World, run: Run, version: LogicalVersio
     run.down.add(source.site);
   }
   return null;
+}
+
+/** The bytes that came with the look, if they are those of this version. */
+function heldOf(world: World, { held, key }: Run, version: LogicalVersion): Whole | null {
+  if (held === null || !world.rules['pinned-read']) return null;
+  const holder = version.holders[held.site];
+  const same = holder?.phys === held.whole.version.phys && (holder.key ?? key) === key;
+  return same && isSound(version, held.whole) ? held.whole : null;
+}
+
+function isSound(version: LogicalVersion, { version: read, checksums }: Whole): boolean {
+  return agrees(version, checksums) && matchesStored(read.checksums, checksums);
 }
 
 /** Holders of the version at sites that answer, this key's own before those under another name. */

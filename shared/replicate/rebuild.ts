@@ -89,8 +89,9 @@ async function assembleKey(
   tombstones: readonly LogicalVersion[],
 ): Promise<KeyItem | null> {
   const { rules, topology } = world;
-  const now = world.clock.now();
   const found = await comparable(world, await Promise.all(route.sites.map((site) => standingAt(world, key, site))));
+  // Not before the looks, which may take long: what has expired by then was no delete.
+  const now = world.clock.now();
   return assemble(key, found, tombstones, {
     now,
     rules,

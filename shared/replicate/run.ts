@@ -8,6 +8,7 @@ import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { Route } from '../model/topology.ts';
 import type { World } from '../world/world.ts';
+import type { Whole } from './read.ts';
 
 export interface Answer {
   readonly site: SiteId;
@@ -29,6 +30,8 @@ export interface Run {
   readonly refused: Set<string>;
   /** Writes that nobody answered. */
   readonly unsure: Set<string>;
+  /** The bytes of what stood at a site, from the look that saw it. */
+  held: { readonly site: SiteId; readonly whole: Whole } | null;
   readonly gone: Array<{ readonly vid: string; readonly site: SiteId; readonly phys: string }>;
   readonly spoiled: Array<{ readonly site: SiteId; readonly phys: string }>;
   readonly logged: Set<string>;
@@ -71,6 +74,7 @@ export function openRun(
     spent: new Set(),
     refused: new Set(),
     unsure: new Set(),
+    held: null,
     gone: [],
     spoiled: [],
     logged: new Set(),

@@ -62,11 +62,11 @@ export async function attempt(
   const store = world.stores[site] as ObjectStore;
   try {
     const version = await act(store);
-    if (store.capabilities.exactToken) run.answers.push({ site, intent, version });
-    else {
-      run.spent.add(intent.wid);
-      run.lookAt.add(site);
-    }
+    const { exactToken } = store.capabilities;
+    if (!exactToken) run.spent.add(intent.wid);
+    // What an inexact token was written over only a look can tell; what was created over nothing may need none (observe.ts).
+    if (exactToken || intent.baseToken === null) run.answers.push({ site, intent, version });
+    else run.lookAt.add(site);
     return 'done';
   } catch (error) {
     if (!isFault(error)) throw error;

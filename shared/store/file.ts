@@ -74,10 +74,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<ObjectSt
     return openChain({ objects, temp, now }, FLAVOURS.s3.nameOf(key));
   }
 
-  async function find(key: string, phys: string): Promise<Entry> {
-    const entry = standing(await chainOf(key).find(phys));
+  async function find(key: string, phys: string | null): Promise<Entry> {
+    const chain = chainOf(key);
+    const entry = standing(phys === null ? await chain.newest() : await chain.find(phys));
     if (entry) return entry;
-    throw gone('phys', phys);
+    throw gone('phys', phys ?? 'that stands');
   }
 
   /** The bytes are there and durable before the record is; they go again when it is not to be. */

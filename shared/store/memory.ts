@@ -102,10 +102,11 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
     return newest?.content ? newest : null;
   }
 
-  function find(key: string, phys: string): Kept {
-    const kept = slots.get(nameOf(key))?.kept.findLast(({ version }) => version.phys === phys);
-    if (!kept?.content) throw fault('not-found', `no version ${phys}`, { field: 'phys', value: phys });
-    return kept;
+  function find(key: string, phys: string | null): Kept {
+    const slot = slots.get(nameOf(key));
+    const kept = phys === null ? standing(nameOf(key)) : slot?.kept.findLast(({ version }) => version.phys === phys);
+    if (kept?.content) return kept;
+    throw fault('not-found', `no version ${phys}`, { field: 'phys', value: phys });
   }
 
   function check(condition: WriteCondition, stands: Kept | null, missingStatus: 404 | 412): void {
@@ -279,9 +280,7 @@ export function openMemoryStore(options: MemoryStoreOptions): MemoryStore {
     site,
     capabilities,
 
-    async head(key) {
-      return at('head', key, () => standing(nameOf(key))?.version ?? null);
-    },
+    head: async (key) => at('head', key, () => standing(nameOf(key))?.version ?? null),
 
     async versions(key) {
       return at('versions', key, () => {

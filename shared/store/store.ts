@@ -98,8 +98,11 @@ export interface ObjectStore {
    */
   versions(key: string): Promise<readonly ObjectVersion[]>;
 
-  /** Exactly this physical version, or Fault 'not-found'. A range outside the object is Fault 'invalid'. */
-  get(key: string, phys: string, range?: ByteRange): Promise<ObjectRead>;
+  /**
+   * Exactly this physical version, or Fault 'not-found'. A range outside the object is Fault 'invalid'. Null: whatever
+   * stands now, whose bytes and description are one version all the same; without a range.
+   */
+  get(key: string, phys: string | null, range?: ByteRange): Promise<ObjectRead>;
 
   /** Whole object in one request. The answer describes the version written. */
   put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array, options: PutOptions): Promise<ObjectVersion>;

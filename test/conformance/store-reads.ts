@@ -91,6 +91,19 @@ export const READS: readonly Case[] = [
     },
   },
   {
+    test: 'what stands is read without its name, bytes and description of one version',
+    async run({ store, key }) {
+      await put(store, key(), 'one', { metadata: RICH, marker: 'bQ' });
+      const second = await put(store, key(), 'second', { marker: 'bWFya2Vy' });
+      const read = await store.get(key(), null);
+      expect(read.version).toEqual(second);
+      expect(await text(read.body)).toBe('second');
+      await refused(store.get(key('nothing'), null), 'not-found');
+      await store.delete(key(), ALWAYS);
+      await refused(store.get(key(), null), 'not-found');
+    },
+  },
+  {
     test: 'an overwrite is a new physical version with its own metadata',
     async run({ store, key }) {
       const first = await put(store, key(), 'one', { metadata: RICH, marker: 'bQ' });

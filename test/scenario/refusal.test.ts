@@ -96,7 +96,7 @@ describe('a worker of an older epoch', () => {
     const scene = await openScene();
     const swaps = () => scene.calls.filter(({ op }) => op === 'compareAndSet');
     scene.before = async ({ place, op }) => {
-      if (place === 'aws' && op === 'get') expect(await scene.world.ledger.advanceEpoch(1)).toBe(true);
+      if (place === 'gcp' && op === 'put') expect(await scene.world.ledger.advanceEpoch(1)).toBe(true);
     };
     scene.put('aws', KEY, 'one');
     await scene.drain();

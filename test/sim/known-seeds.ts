@@ -7,6 +7,7 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [1399, 'S3 without versions shows one identity for two writes of the same bytes within a second'],
   [3592, 'a change of storage class after a client patch was taken for our own write'],
   [6904, 'one write of ours into an emptied bucket was enough to make it look like a purge, and delete everywhere'],
+  [7937, 'a rebuild judged by the time before its looks, and took what had expired meanwhile for deleted'],
   [9420, 'one message that could not be settled left the rest of its batch running without a worker'],
   [12075, 'a rebuild overlooked a client write of equal bytes that lay hidden under our own delete'],
   [17600, 'a key was collected, and the history its bucket still kept was taken for new versions'],

@@ -10,6 +10,8 @@ import { deletionOf, nameOf, readPhys, readVersion } from './describe.ts';
 import { toFault } from './faults.ts';
 
 const PAGE_MAX = 5000;
+/** No name of a version: whatever stands. */
+const STANDING: { readonly token?: string; readonly versionId?: string } = {};
 
 export async function head(container: Container, key: string): Promise<ObjectVersion | null> {
   const blob = container.blob(key);
@@ -39,8 +41,13 @@ export async function headPinned(
   };
 }
 
-export async function get(container: Container, key: string, phys: string, range?: ByteRange): Promise<ObjectRead> {
-  const { token, versionId } = readPhys(phys);
+export async function get(
+  container: Container,
+  key: string,
+  phys: string | null,
+  range?: ByteRange,
+): Promise<ObjectRead> {
+  const { token, versionId } = phys === null ? STANDING : readPhys(phys);
   if (range) checkRange(range);
   const blob = versionId === undefined ? container.blob(key) : container.blob(key).withVersion(versionId);
   const watch = openWatch(container.idleTimeoutMs);
@@ -49,7 +56,7 @@ export async function get(container: Container, key: string, phys: string, range
       try {
         return await blob.download(range?.start ?? 0, range && range.end - range.start, {
           abortSignal: watch.signal,
-          conditions: { ifMatch: token },
+          conditions: token === undefined ? {} : { ifMatch: token },
           // A read that breaks off is told to the caller, who knows whether to begin again.
           maxRetryRequests: 0,
         });
@@ -108,7 +115,7 @@ async function* watched(
 }
 
 /** What stands there by now is another version, and the one asked for is gone. */
-async function pinned<Answer>(phys: string, run: () => Promise<Answer>): Promise<Answer> {
+async function pinned<Answer>(phys: string | null, run: () => Promise<Answer>): Promise<Answer> {
   try {
     return await run();
   } catch (error) {

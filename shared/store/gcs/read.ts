@@ -48,13 +48,31 @@ export function readJson<Answer>(body: Buffer): Answer {
 
 /**
  * Two requests at once, since an answer with bytes does not tell all there is to tell of an object. Both name the
- * generation and the metageneration, so they describe one version or fail.
+ * generation and the metageneration, so they describe one version or fail. What stands now has to be named first.
  */
-export async function get(bucket: Bucket, key: string, phys: string, range?: ByteRange): Promise<ObjectRead> {
+export async function get(bucket: Bucket, key: string, phys: string | null, range?: ByteRange): Promise<ObjectRead> {
+  if (phys !== null) return getPinned(bucket, key, phys, range, () => headPinned(bucket, key, phys));
+  const stands = await resourceAt(bucket, key, {});
+  try {
+    return await getPinned(bucket, key, stands.phys, range, async () => stands);
+  } catch (error) {
+    if (!isFault(error, 'not-found')) throw error;
+    // Something stands there all the same, or did.
+    throw fault('unavailable', `${stands.phys} was replaced while it was read`, { cause: error });
+  }
+}
+
+async function getPinned(
+  bucket: Bucket,
+  key: string,
+  phys: string,
+  range: ByteRange | undefined,
+  describe: () => Promise<ObjectVersion>,
+): Promise<ObjectRead> {
   const { generation, metageneration } = readPhys(phys);
   if (range) checkRange(range);
   const [described, media] = await Promise.allSettled([
-    headPinned(bucket, key, phys),
+    describe(),
     pinned(phys, () =>
       bucket.open({
         method: 'GET',

@@ -10,20 +10,21 @@ import { type Asked, codeOf, statusOf, toFault } from './faults.ts';
 import { nameOf, type Pin, readPhys, toVersion } from './identity.ts';
 import type { Looks } from './look.ts';
 
-export type Reads = (key: string, phys: string, range?: ByteRange) => Promise<ObjectRead>;
+/** `phys` null: whatever stands now. */
+export type Reads = (key: string, phys: string | null, range?: ByteRange) => Promise<ObjectRead>;
 
 export function openReads(connection: Connection, looks: Looks, versioned: boolean): Reads {
   const { sdk, bucket, site, stallMs } = connection;
 
   return async (key, phys, range) => {
     const asked: Asked = { site, op: 'get', key, writes: false };
-    const pin = readPhys(versioned, phys);
-    if (pin === null) throw gone(asked, phys);
+    const pin = phys === null ? null : readPhys(versioned, phys);
+    if (phys !== null && pin === null) throw gone(asked, phys);
     if (range) checkRange(asked, range);
     // An answer about a part of the bytes carries no checksum of the whole, or that of a part alone.
     const [{ answer, call }, described] = await Promise.all([
       ask(asked, phys, pin, range),
-      range ? looks.pinned(key, phys, pin, 'get') : null,
+      range && phys !== null && pin !== null ? looks.pinned(key, phys, pin, 'get') : null,
     ]);
     const stream = answer.Body as unknown as NodeJS.ReadableStream & AsyncIterable<Uint8Array>;
     // Nobody may be listening yet when the connection breaks.
@@ -31,7 +32,7 @@ export function openReads(connection: Connection, looks: Looks, versioned: boole
     try {
       const sizeBytes = range ? totalOf(asked, answer.ContentRange) : (answer.ContentLength ?? 0);
       const own = toVersion(key, versioned, answer, sizeBytes);
-      if (own.phys !== phys || (range && described === null)) throw gone(asked, phys);
+      if ((phys !== null && own.phys !== phys) || (range && described === null)) throw gone(asked, phys);
       if (range && range.end > sizeBytes) throw outside(asked, range, sizeBytes);
       const version = described ?? looks.remember(own);
       const expected = { sizeBytes: range ? range.end - range.start : sizeBytes, of: range ? null : version };
@@ -44,16 +45,16 @@ export function openReads(connection: Connection, looks: Looks, versioned: boole
 
   async function ask(
     asked: Asked,
-    phys: string,
-    pin: Pin,
+    phys: string | null,
+    pin: Pin | null,
     range: ByteRange | undefined,
   ): Promise<{ readonly answer: GetObjectCommandOutput; readonly call: Call }> {
     const key = asked.key as string;
     const command = new sdk.GetObjectCommand({
       Bucket: bucket,
       Key: nameOf(key),
-      ...(pin.versionId !== undefined && { VersionId: pin.versionId }),
-      ...(pin.kind === 'etag' && { IfMatch: pin.etag }),
+      ...(pin?.versionId !== undefined && { VersionId: pin.versionId }),
+      ...(pin?.kind === 'etag' && { IfMatch: pin.etag }),
       ...(range && { Range: `bytes=${range.start}-${range.end - 1}` }),
     });
     // Asked for by header alone: told by its own parameter, the SDK would check as well, and in words of its own.
@@ -70,7 +71,8 @@ export function openReads(connection: Connection, looks: Looks, versioned: boole
         call,
       }));
     } catch (error) {
-      if (isFault(error) && isGone(error)) throw gone(asked, phys);
+      // Of what stands nobody asked for an id or a tag: then only that there is nothing says so.
+      if (isFault(error) && phys !== null && isGone(error)) throw gone(asked, phys);
       throw error;
     }
   }
@@ -173,7 +175,7 @@ function isGone(error: Fault): boolean {
   return error.kind === 'not-found' || status === 412 || status === 405 || codeOf(error.cause) === 'InvalidArgument';
 }
 
-function gone(asked: Asked, phys: string): Fault {
+function gone(asked: Asked, phys: string | null): Fault {
   return fault('not-found', `no version ${phys}`, { ...placeOf(asked), field: 'phys', value: phys });
 }
 
