@@ -85,7 +85,7 @@ describe('a worker', () => {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    scene.before = ({ op }) => (op === 'versions' ? held : undefined);
+    scene.before = ({ place, op }) => (place !== 'ledger' && op === 'get' ? held : undefined);
     const worker = start(scene, [queue], { visibilityMs: 40 });
     await until(() => extended >= 3);
     release();

@@ -77,20 +77,30 @@ export async function reconcile(
       read = await world.ledger.get(key);
       continue;
     }
-    if (run.unanswered.size === 0) await acknowledgeOnce(run);
     recorded(run);
     if (decision.changed) publishReplicated(world, run, read.item, decision);
-    await flushLog(world, run, decision.item);
+    // Copies wait for neither. Deletes do: their traces stand before anything is gone.
+    const copies = decision.winner?.kind === 'object' && decision.writes.length > 0;
+    await allDone([
+      run.unanswered.size === 0 ? acknowledgeOnce(run) : null,
+      flushLog(world, run, decision.item),
+      copies ? write(world, run, decision) : null,
+    ]);
     if (isIdle(run, decision)) return ending(run, decision);
 
     await keepLosers(world, run, decision, reconcile);
     await askPolicy(world, run, decision);
-    await write(world, run, decision);
+    if (!copies) await write(world, run, decision);
     lookNext(run, decision);
     if (decision.changed) read = { item: { ...decision.item, rev: decision.item.rev + 1 }, epoch: read.epoch };
     looks = null;
   }
   return unanswered(run) ?? { kind: 'later', reason: 'contended' };
+}
+
+/** What fails is told when nothing of it is under way any more. */
+async function allDone(tasks: readonly (Promise<void> | null)[]): Promise<void> {
+  for (const end of await Promise.allSettled(tasks)) if (end.status === 'rejected') throw end.reason;
 }
 
 async function skip(
