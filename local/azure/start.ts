@@ -15,6 +15,8 @@ export interface RunningAzure {
   stop(): Promise<void>;
 }
 
+/** How a replicator names its requests (`requestIdsOf` in shared/store/open.ts): that of the namespace local-world. */
+const OWN_REQUESTS = 'triplicate-local-world-';
 /** The most that Service Bus takes: the driver counts attempts, and says itself when a message is dead. */
 const DELIVERIES_MAX = 2000;
 
@@ -39,6 +41,8 @@ export async function startAzure(cloud: Cloud, ports: Pick<Ports, 'blob' | 'serv
     schema: 'CloudEvents',
     subjectBeginsWith: `/blobServices/default/containers/${container}/`,
     deadLetterContainer: dead,
+    // Triplicate's own writes it knows of already.
+    advanced: [{ operator: 'StringNotBeginsWith', key: 'data.clientRequestId', values: [OWN_REQUESTS] }],
   });
   return {
     config: {

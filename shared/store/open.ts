@@ -25,7 +25,7 @@ export interface OpenStore {
 }
 
 type Opened = ObjectStore & { close?(): void };
-type Opener = (site: Site, access: StoreAccess) => Promise<Opened>;
+type Opener = (site: Site, access: StoreAccess, writer: string | undefined) => Promise<Opened>;
 
 const OPENERS: Readonly<Record<Cloud, Opener>> = {
   async aws({ id, bucket, region }, { aws = {} }) {
@@ -36,18 +36,32 @@ const OPENERS: Readonly<Record<Cloud, Opener>> = {
     const { openGcsStore } = await import('./gcs.ts');
     return openGcsStore({ ...gcp, site: id, bucket });
   },
-  async azure({ id, bucket }, { azure = {} }) {
+  async azure({ id, bucket }, { azure = {} }, writer) {
     const [account = '', container] = bucket.split('/');
     if (container === undefined) throw invalid(`sites.${id}.bucket`, bucket, 'account/container');
     const { openAzureBlobStore } = await import('./azblob.ts');
     const known = azure[account] ?? { url: `https://${account}.blob.core.windows.net` };
-    return openAzureBlobStore({ ...known, site: id, container });
+    const named = writer === undefined ? {} : { requestIds: requestIdsOf(writer) };
+    return openAzureBlobStore({ ...named, ...known, site: id, container });
   },
 };
 
-/** The bucket is asked for its properties; it must exist. */
-export async function openStore(site: Site, access: StoreAccess, retry: RetryOptions): Promise<OpenStore> {
-  const opened = await OPENERS[site.cloud](site, access);
+/** How the requests of the replicator of a namespace are called, where the service passes that on to who hears of writes. */
+export function requestIdsOf(namespace: string): string {
+  return `triplicate-${namespace}-`;
+}
+
+/**
+ * The bucket is asked for its properties; it must exist. `writer` is the namespace for which replicas are written: who
+ * writes as a client leaves it out, because nobody may be told of what carries it.
+ */
+export async function openStore(
+  site: Site,
+  access: StoreAccess,
+  retry: RetryOptions,
+  writer?: string,
+): Promise<OpenStore> {
+  const opened = await OPENERS[site.cloud](site, access, writer);
   const patient = withBreaker(withRetry(opened, retry), retry);
   return { store: withCanonicalNames(patient, site.cloud), close: () => opened.close?.() };
 }

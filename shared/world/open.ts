@@ -63,7 +63,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       async (id, index) => {
         const site = topology.sites[index] as Site;
         try {
-          const opening = openStore(site, access, { clock, random, timer }).then((opened) => {
+          const opening = openStore(site, access, { clock, random, timer }, topology.namespace).then((opened) => {
             open.push(opened.close);
             return opened.store;
           });

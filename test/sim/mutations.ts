@@ -20,7 +20,7 @@ export const PROOFS: readonly Proof[] = [
   { rule: 'local-expiry', seed: 136, invariant: 'I20' },
   { rule: 'total-order', seed: 15, invariant: 'I8' },
   { rule: 'keep-losers', seed: 4, invariant: 'I1' },
-  { rule: 'clock-dots', seed: 135, invariant: 'I1' },
+  { rule: 'clock-dots', seed: 24, invariant: 'I1' },
   { rule: 'intent-first', seed: 2, invariant: 'I6' },
   { rule: 'fresh-wid', seed: 33, invariant: 'I6' },
   { rule: 'exact-precondition', seed: 11, invariant: 'I1' },

@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { ServiceBusClient } from '@azure/service-bus';
 import { BlobServiceClient } from '@azure/storage-blob';
 import { afterAll, describe, expect, test } from 'vitest';
+import { openAzureBlobStore } from '../../../shared/store/azblob.ts';
+import { requestIdsOf } from '../../../shared/store/open.ts';
 import { openCloud } from '../../cloud.ts';
 import { startBlob } from '../blob/blob.ts';
 import { startServiceBus } from '../servicebus/servicebus.ts';
@@ -77,6 +79,29 @@ describe('events of blobs', () => {
     ]);
     expect(all[0]?.contentType).toContain('application/cloudevents+json');
     grid.unsubscribe('to-queue');
+  });
+
+  test('are left out by the name of the request that did it, and come where it has none', async () => {
+    const store = await openAzureBlobStore({
+      site: 'azure',
+      container: 'box',
+      connectionString: blob.connectionString,
+      requestIds: requestIdsOf('one'),
+    });
+    await grid.subscribe({
+      name: 'of-others',
+      destination: { kind: 'servicebus', entity: 'events' },
+      schema: 'CloudEvents',
+      advanced: [{ operator: 'StringNotBeginsWith', key: 'data.clientRequestId', values: [requestIdsOf('ONE')] }],
+    });
+    const how = { condition: { kind: 'always' }, metadata: { headers: {}, user: {} } } as const;
+    await store.put('ours.txt', Buffer.from('x'), how);
+    await put('theirs.txt');
+    await store.delete('ours.txt', { kind: 'always' });
+    await cloud.delivery.settled();
+    const all = await client.createReceiver('events').receiveMessages(5, { maxWaitTimeInMs: 50 });
+    expect(all.map(({ body }) => body.subject)).toEqual(['/blobServices/default/containers/box/blobs/theirs.txt']);
+    grid.unsubscribe('of-others');
   });
 
   test('come to a webhook that agreed, in either schema', async () => {

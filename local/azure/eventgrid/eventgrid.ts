@@ -30,6 +30,13 @@ export interface Subscription {
   readonly caseSensitive?: boolean;
   /** Such as Microsoft.Storage.BlobCreated; left out: all. */
   readonly eventTypes?: readonly string[];
+  /** All must hold. Of the operators that Azure has, the one that is needed here; an event without the key passes it. */
+  readonly advanced?: readonly {
+    readonly operator: 'StringNotBeginsWith';
+    /** Such as data.api. */
+    readonly key: string;
+    readonly values: readonly string[];
+  }[];
   /** 1 to 30. */
   readonly attemptsMax?: number;
   readonly ttlMs?: number;
@@ -161,14 +168,32 @@ export function openEventGrid(cloud: Cloud, { send, write }: EventGridOptions): 
   };
 }
 
-export function wants(subscription: Subscription, { subject, eventType }: GridEvent): boolean {
-  const { subjectBeginsWith = '', subjectEndsWith = '', caseSensitive = false, eventTypes } = subscription;
+export function wants(subscription: Subscription, event: GridEvent): boolean {
+  const { subject, eventType } = event;
+  const {
+    subjectBeginsWith = '',
+    subjectEndsWith = '',
+    caseSensitive = false,
+    eventTypes,
+    advanced = [],
+  } = subscription;
   const plain = (text: string) => (caseSensitive ? text : text.toLowerCase());
   return (
     plain(subject).startsWith(plain(subjectBeginsWith)) &&
     plain(subject).endsWith(plain(subjectEndsWith)) &&
-    (eventTypes === undefined || eventTypes.includes(eventType))
+    (eventTypes === undefined || eventTypes.includes(eventType)) &&
+    advanced.every(({ key, values }) => {
+      const text = textAt(event, key)?.toLowerCase();
+      return text === undefined || !values.some((value) => text.startsWith(value.toLowerCase()));
+    })
   );
+}
+
+function textAt(event: GridEvent, path: string): string | undefined {
+  const found = path
+    .split('.')
+    .reduce<unknown>((from, name) => (from as Readonly<Record<string, unknown>> | undefined)?.[name], event);
+  return typeof found === 'string' ? found : undefined;
 }
 
 export function toCloudEvent({ id, topic, subject, eventType, eventTime, data }: GridEvent) {

@@ -33,6 +33,8 @@ export interface AzureBlobStoreOptions {
   readonly history?: 'chain' | 'current';
   /** Put before the SDK's own, so that the service's logs tell who asked. */
   readonly userAgent?: string;
+  /** What the id of every request begins with. Event Grid tells it of each write, so that a filter can leave ours out. */
+  readonly requestIds?: string;
   /** For one request and its answer, bodies that stream aside. */
   readonly requestTimeoutMs?: number;
   /** How long a body may stand still on its way to us. */
@@ -82,6 +84,7 @@ export async function openContainer(options: AzureBlobStoreOptions): Promise<Con
     ...(options.userAgent !== undefined && { userAgentOptions: { userAgentPrefix: options.userAgent } }),
   };
   const client = openService().getContainerClient(options.container);
+  if (options.requestIds !== undefined) nameRequests(client, options.requestIds);
 
   function openService(): BlobServiceClient {
     const { url, connectionString } = options;
@@ -144,6 +147,31 @@ export async function openContainer(options: AzureBlobStoreOptions): Promise<Con
       }
     },
   };
+}
+
+/** All clients of a container share one pipeline, which the SDK gives no option to add to. */
+function nameRequests(client: ContainerClient, prefix: string): void {
+  const { pipeline } = (client as unknown as { readonly storageClientContext: { readonly pipeline: Pipeline } })
+    .storageClientContext;
+  pipeline.addPolicy({
+    name: 'nameRequests',
+    sendRequest(request, next) {
+      request.headers.set('x-ms-client-request-id', `${prefix}${request.requestId}`);
+      return next(request);
+    },
+  });
+}
+
+interface Pipeline {
+  addPolicy(policy: {
+    readonly name: string;
+    sendRequest<Answer>(request: Request, next: (request: Request) => Promise<Answer>): Promise<Answer>;
+  }): void;
+}
+
+interface Request {
+  readonly requestId: string;
+  readonly headers: { set(name: string, value: string): void };
 }
 
 /** A signal that aborts when nobody restarts or stops the watch in time. */
