@@ -198,6 +198,7 @@ describe('what is stored', () => {
     };
     const swap = (rev: number, due: number | null, epoch = 1) =>
       cost(() => ledger.compareAndSet({ ...rich('k'), due }, { rev, epoch }));
+    const create = (key: string) => ledger.compareAndSet({ ...rich(key), due: null }, { rev: 0, epoch: 1 });
     expect(await cost(() => ledger.get('k'))).toEqual([2, 0]);
     expect(await swap(0, 5)).toEqual([1, 2]);
     expect(await swap(1, null)).toEqual([1, 2]);
@@ -205,6 +206,10 @@ describe('what is stored', () => {
     // Lost: the condition is charged, and no more.
     expect(await swap(0, null)).toEqual([1, 1]);
     expect(await cost(() => ledger.appendLog(entry('k', 'e', 1)))).toEqual([0, 1]);
+    // What is asked for in one turn shares the epoch.
+    expect(await cost(() => Promise.all(times(10, (index) => ledger.get(`of ten ${index}`))))).toEqual([11, 0]);
+    expect(await cost(() => Promise.all([ledger.get('k'), ledger.get('k')]))).toEqual([2, 0]);
+    expect(await cost(() => Promise.all(times(10, (index) => create(`of ten ${index}`))))).toEqual([1, 10]);
     await ledger.advanceEpoch(1);
     // Once for each key after an epoch has ended.
     expect(await cost(() => ledger.get('k'))).toEqual([2, 1]);

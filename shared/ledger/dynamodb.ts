@@ -3,10 +3,11 @@
  * a write names both revision and epoch. Why that is exact, and what it costs: docs/decisions/0017.
  */
 
-import { fault, invalid } from '../model/fault.ts';
+import { fault, invalid, isFault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
+import { openTogether } from '../model/together.ts';
 import type { DynamoOptions } from './dynamodb/calls.ts';
 import { type Listing, listMerged } from './dynamodb/listing.ts';
 import {
@@ -16,6 +17,7 @@ import {
   logPartition,
   nameOf,
   type Row,
+  type RowKey,
   type Spread,
   shardsOf,
   sortKeyRange,
@@ -50,11 +52,15 @@ export interface DynamoLedgerOptions extends DynamoOptions {
   readonly ledger?: string;
   /** The clock by which marks expire. */
   readonly now?: () => number;
+  /** Runs something when what else is to be done now has been done: what is read until then is read by one request. */
+  readonly soon?: (run: () => void) => void;
 }
 
 /** No worker can know an older one. */
 const FIRST_EPOCH = 1;
 const SCHEMA = 1;
+/** Rows read by one request: 16 MB, which is the most that one answer holds, are 40 of the largest rows. */
+const ROWS_AT_ONCE = 39;
 /** Each one more means that somebody else wrote between two calls of ours. */
 const ATTEMPTS_MAX = 16;
 /** A request of an epoch that has ended is long answered or refused by then: a signature is good for minutes. */
@@ -63,14 +69,31 @@ const LOG_PAGES_MAX = 10_000;
 
 /** Fault 'not-found' where there is no table. The first row, which holds the epoch, is made here. */
 export async function openDynamoLedger(options: DynamoLedgerOptions): Promise<Ledger> {
-  const { table, ledger = 'ledger', now = Date.now } = options;
+  const { table, ledger = 'ledger', now = Date.now, soon = setImmediate } = options;
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(ledger)) throw invalid('ledger', ledger, '1 to 64 letters, digits or _ . -');
   const rows = await openRowsAt(options);
   const epochAt = epochKey(ledger);
 
-  async function readEpoch(op: string): Promise<number> {
-    return epochOf(await rows.find(op, 'epoch', epochAt));
-  }
+  /** One read for all who ask in one turn. It begins after they have asked, so it tells none of them what was before. */
+  const readEpoch = openTogether<string, number>({
+    max: Number.MAX_SAFE_INTEGER,
+    soon,
+    async run(ops) {
+      const epoch = epochOf(await rows.find(ops[0] ?? 'epoch', 'epoch', epochAt));
+      return ops.map(() => epoch);
+    },
+  });
+
+  /** Rows asked for in one turn, and with them the epoch once for all. */
+  const findWithEpoch = openTogether<RowKey, { readonly epochRow: Row | null; readonly row: Row | null }>({
+    max: ROWS_AT_ONCE,
+    soon,
+    async run(keys) {
+      const [epochRow, ...found] = await rows.findAll('get', [epochAt, ...keys]);
+      if (isFault(epochRow)) throw epochRow;
+      return found.map((row) => (isFault(row) ? row : { epochRow: epochRow ?? null, row }));
+    },
+  });
 
   function epochOf(row: Row | null): number {
     if (row !== null) return countOf(row, 'epoch', 'epoch');
@@ -106,8 +129,8 @@ export async function openDynamoLedger(options: DynamoLedgerOptions): Promise<Le
   /** The row and the epoch as they were together at one moment. */
   async function observe(op: string, key: string): Promise<{ readonly row: Row | null; readonly epoch: number }> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const [first, row] = await rows.findTwo(op, key, [epochAt, spreadKey(ledger, 'item', key)]);
-      const epoch = epochOf(first);
+      const { epochRow, row } = await findWithEpoch(spreadKey(ledger, 'item', key));
+      const epoch = epochOf(epochRow);
       const newer = row !== null && countOf(row, 'fence', key) > epoch;
       if (!newer && (await claim(op, key, epoch, row))) return { row, epoch };
     }

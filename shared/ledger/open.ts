@@ -11,7 +11,7 @@ export interface LedgerAccess {
   readonly firestore?: Pick<FirestoreLedgerOptions, 'apiEndpoint'>;
 }
 
-/** As SqliteLedgerOptions.soon. */
+/** As SqliteLedgerOptions.soon and DynamoLedgerOptions.soon. */
 export type Soon = (run: () => void) => void;
 
 type Opener = (place: string, access: LedgerAccess, soon?: Soon) => Promise<Ledger>;
@@ -28,11 +28,11 @@ const OPENERS: Readonly<Record<string, Opener>> = {
     const { openSqliteLedger } = await import('./sqlite.ts');
     return openSqliteLedger(file, soon === undefined ? {} : { soon });
   },
-  async dynamodb(place, { aws = {} }) {
+  async dynamodb(place, { aws = {} }, soon) {
     const [, region, table] = /^([a-z0-9-]+)\/([A-Za-z0-9_.-]{3,255})$/.exec(place) ?? [];
     if (region === undefined || table === undefined) throw invalid('ledger', `dynamodb:${place}`, EXPECTED);
     const { openDynamoLedger } = await import('./dynamodb.ts');
-    return openDynamoLedger({ ...aws, region, table });
+    return openDynamoLedger({ ...aws, region, table, ...(soon === undefined ? {} : { soon }) });
   },
   async firestore(place, { firestore = {} }) {
     const [, projectId, databaseId] = /^([a-z][a-z0-9:.-]{2,62})(?:\/([a-z0-9()-]{1,63}))?$/.exec(place) ?? [];

@@ -1,6 +1,7 @@
 /** A queue in Google Pub/Sub: a topic with one subscription, and a second pair for dead letters. */
 
 import { fault, isFault } from '../model/fault.ts';
+import { openTogether } from '../model/together.ts';
 import { checkBody, checkDelay, checkLimit, checkMax, checkReason, checkVisibility } from './checks.ts';
 import { type Connection, type Incoming, openConnection, type PubsubConnectionOptions } from './pubsub/connection.ts';
 import { type Lease, openLeases } from './pubsub/leases.ts';
@@ -15,7 +16,6 @@ import {
   writeAdopted,
 } from './pubsub/letter.ts';
 import type { DeadLetter, Delivery, Handed, Queue, QueueDepth, Receive, Settlement } from './queue.ts';
-import { openTogether } from './together.ts';
 
 /**
  * The subscription wants exactly once delivery, or nobody is told that a receipt had expired: `settle` then answers what

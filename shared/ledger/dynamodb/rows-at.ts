@@ -1,7 +1,7 @@
 /** Reads and writes single rows of the table; a write whose condition does not hold answers what stands there instead. */
 
 import type { ConditionalCheckFailedException, DynamoDB } from '@aws-sdk/client-dynamodb';
-import { fault } from '../../model/fault.ts';
+import { type Fault, fault } from '../../model/fault.ts';
 import { type DynamoOptions, type On, openCalls } from './calls.ts';
 import type { Page } from './listing.ts';
 import { checkRowSize, type Row, type RowKey, toKeyAttributes } from './rows.ts';
@@ -16,8 +16,8 @@ export type Refusal = { readonly stands: Row | null } | null;
 
 export interface RowsAt {
   find(op: string, name: string, key: RowKey): Promise<Row | null>;
-  /** Both in one request, though not at one moment. */
-  findTwo(op: string, name: string, keys: readonly [RowKey, RowKey]): Promise<readonly [Row | null, Row | null]>;
+  /** All in one request, though not at one moment, and none twice; a Fault for what was not read. 100 at most. */
+  findAll(op: string, keys: readonly RowKey[]): Promise<ReadonlyArray<Row | null | Fault>>;
   put(op: string, name: string, row: Row, condition: Condition): Promise<Refusal>;
   set(op: string, name: string, key: RowKey, values: Row, condition: Condition): Promise<Refusal>;
   remove(op: string, name: string, key: RowKey, condition: Condition): Promise<Refusal>;
@@ -83,22 +83,33 @@ export async function openRowsAt(options: DynamoOptions): Promise<RowsAt> {
   return {
     find,
 
-    async findTwo(op, name, keys) {
-      const { Responses, UnprocessedKeys } = await read(op, name, (client, TableName, on) => {
-        const wanted = { Keys: keys.map((key) => toKeyAttributes(key)), ConsistentRead: true };
-        return client.batchGetItem({ RequestItems: { [TableName]: wanted } }, on);
+    async findAll(op, keys) {
+      const wanted = new Map(keys.map((key) => [textOf(key), toKeyAttributes(key)]));
+      const { Responses, UnprocessedKeys } = await read(op, keys[0]?.pk ?? '', (client, TableName, on) =>
+        client.batchGetItem(
+          { RequestItems: { [TableName]: { Keys: [...wanted.values()], ConsistentRead: true } } },
+          on,
+        ),
+      );
+      const found = new Map(
+        Object.values(Responses ?? {})
+          .flat()
+          .map((row) => [textOf(keyOf(row)), row]),
+      );
+      const left = new Set(
+        Object.values(UnprocessedKeys ?? {}).flatMap(({ Keys = [] }) => Keys.map((key) => textOf(keyOf(key)))),
+      );
+      return keys.map((key) => {
+        if (left.has(textOf(key))) return fault('throttled', `DynamoDB, ${op}: not all rows were read`, { op });
+        return found.get(textOf(key)) ?? null;
       });
-      if (Object.keys(UnprocessedKeys ?? {}).length > 0)
-        throw fault('throttled', `DynamoDB, ${op}: not all rows were read`, { op, key: name });
-      const rows = Object.values(Responses ?? {}).flat();
-      const [first, second] = keys.map((key) => rows.find((row) => row.pk?.S === key.pk) ?? null);
-      return [first ?? null, second ?? null];
     },
 
     put(op, name, row, condition) {
       checkRowSize(row, op, name);
-      const key = { pk: row.pk?.S ?? '', sk: row.sk?.B ?? new Uint8Array() };
-      return conditionally(op, name, key, condition, (client, how, on) => client.putItem({ ...how, Item: row }, on));
+      return conditionally(op, name, keyOf(row), condition, (client, how, on) =>
+        client.putItem({ ...how, Item: row }, on),
+      );
     },
 
     set(op, name, key, values, { text, values: others = {} }) {
@@ -137,6 +148,14 @@ export async function openRowsAt(options: DynamoOptions): Promise<RowsAt> {
 
     close,
   };
+}
+
+function keyOf(row: Row): RowKey {
+  return { pk: row.pk?.S ?? '', sk: row.sk?.B ?? new Uint8Array() };
+}
+
+function textOf({ pk, sk }: RowKey): string {
+  return `${pk} ${Buffer.from(sk).toString('latin1')}`;
 }
 
 /** Some of the names are words of the expression language. */

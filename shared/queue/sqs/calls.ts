@@ -2,7 +2,7 @@
 
 import type { Message, MessageSystemAttributeName, SQS, SQSClientConfig } from '@aws-sdk/client-sqs';
 import { type Fault, fault } from '../../model/fault.ts';
-import { openTogether } from '../together.ts';
+import { openTogether } from '../../model/together.ts';
 import { isGone, isOverLimit, toRefusal, toSqsFault } from './faults.ts';
 
 export interface SqsConnectionOptions {

@@ -1,6 +1,6 @@
 /** Calls that are asked for in one turn, made as one, where a service takes several at once. */
 
-import { type Fault, isFault } from '../model/fault.ts';
+import { type Fault, isFault } from './fault.ts';
 
 export interface Together<Item, Result> {
   /** At most so many in one call. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fault } from '../model/fault.ts';
+import { fault } from './fault.ts';
 import { openTogether } from './together.ts';
 
 describe('calls made together', () => {
