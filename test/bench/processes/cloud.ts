@@ -1,5 +1,6 @@
 /** One local cloud in a process of its own, which counts every request it is given. */
 
+import type { DynamodbService } from '../../../local/aws/dynamodb/dynamodb.ts';
 import { startAws } from '../../../local/aws/start.ts';
 import { startAzure } from '../../../local/azure/start.ts';
 import { openCloud } from '../../../local/cloud.ts';
@@ -22,6 +23,8 @@ export interface CloudStart {
 const STARTS = { aws: startAws, gcp: startGoogle, azure: startAzure } as const;
 
 let counts: Record<string, number> = {};
+/** What the ledger was charged since the last time. */
+let takeUnits = (): Counts => ({});
 let faults: Faults | null = null;
 let db: Database | null = null;
 let stop = async () => {};
@@ -38,6 +41,19 @@ function watched(delivery: Delivery): Delivery {
         const key = decodeURIComponent(/"key":"([^"]+)"/.exec(message.body)?.[1] ?? '');
         if (key !== '' && !arrivedAt.has(key)) arrivedAt.set(key, nowMs());
       }),
+  };
+}
+
+function unitsOf(dynamodb: DynamodbService): () => Counts {
+  let before = dynamodb.consumed();
+  return () => {
+    const now = dynamodb.consumed();
+    const units = {
+      'dynamodb read units': now.readUnits - before.readUnits,
+      'dynamodb write units': now.writeUnits - before.writeUnits,
+    };
+    before = now;
+    return Object.fromEntries(Object.entries(units).filter(([, count]) => count > 0));
   };
 }
 
@@ -62,6 +78,7 @@ serveParent(
       });
       db = cloud.state.db;
       const running = await STARTS[name]({ ...cloud, delivery: watched(cloud.delivery) }, ANY_PORTS);
+      if ('dynamodb' in running) takeUnits = unitsOf(running.dynamodb);
       stop = async () => {
         await running.stop();
         await cloud.close();
@@ -70,7 +87,7 @@ serveParent(
     },
     /** Since it was last asked. */
     takeCounts(): Counts {
-      const taken = counts;
+      const taken = { ...counts, ...takeUnits() };
       counts = {};
       return taken;
     },
