@@ -22,7 +22,8 @@ function partsOf(calls: readonly Call[]): readonly unknown[] {
 
 function rangesOf(calls: readonly Call[]): readonly number[] {
   const ranges = calls.filter(({ place, op }) => place === 'aws' && op === 'get').map(({ args }) => args[2]);
-  return ranges.map((range) => (range as { start: number }).start);
+  // The first look is a read without a range.
+  return ranges.flatMap((range) => (range === undefined ? [] : [(range as { start: number }).start]));
 }
 
 /** The worker dies when it is about to do this for the n-th time. */
