@@ -247,7 +247,7 @@ function toResult(
         kind: 'at most',
         bound: 4,
         unit: 'requests',
-        gate: 5.5,
+        gate: 3.5,
       },
       {
         what: 'CPU per object over that of the SDK loop',
