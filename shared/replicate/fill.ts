@@ -33,6 +33,13 @@ const STREAM_BYTES = MIB;
 /** So many leases lost in a row say that what is known of the others is old. */
 const LOST_MAX = 4;
 
+/**
+ * Writes to the ledger what has become of a part. Asked for together with the lease of the next one, since a ledger may
+ * make one write to disk of both.
+ */
+type Keep = () => Promise<void>;
+const NOTHING: Keep = async () => {};
+
 /** What is known of one target's parts. */
 interface Fill {
   readonly open: OpenJob;
@@ -69,12 +76,13 @@ async function fillAlike(
   const spare: Uint8Array[] = [];
   const lanes = partBytes > HELD_PART_BYTES_MAX ? PARTS_AT_ONCE : Math.floor(HELD_BYTES / partBytes);
   const parts = partsFrom(run, count);
-  await inLanes(Math.min(PARTS_AT_ONCE, lanes), parts, async (part) => {
-    const claims = await Promise.all(fills.map((fill) => guarded(run, fill, () => claim(world, run, fill, part))));
+  await inLanes(Math.min(PARTS_AT_ONCE, lanes), parts, async (part, keepLast) => {
+    const claiming = fills.map((fill) => guarded(run, fill, () => claim(world, run, fill, part)));
+    const [claims] = await Promise.all([Promise.all(claiming), keepLast()]);
     const mine = fills.filter((_, index) => claims[index] === true);
-    if (mine.length === 0) return;
+    if (mine.length === 0) return NOTHING;
     const range = { start: (part - 1) * partBytes, end: Math.min(part * partBytes, sizeBytes) };
-    await copyPart(world, run, version, mine, part, range, spare);
+    return copyPart(world, run, version, mine, part, range, spare);
   });
 
   return Promise.all(
@@ -146,7 +154,7 @@ async function copyPart(
   part: number,
   range: ByteRange,
   spare: Uint8Array[],
-): Promise<void> {
+): Promise<Keep> {
   const began = world.clock.now();
   const { source, partBytes } = (fills[0] as Fill).open.job;
   const sizeBytes = range.end - range.start;
@@ -157,6 +165,7 @@ async function copyPart(
     return held(body, spare.pop() ?? Buffer.allocUnsafeSlow(partBytes), sizeBytes, spare);
   });
   let whole = given !== null;
+  const receipts = new Map<Fill, PartReceipt>();
   if (given !== null) {
     const sent = await Promise.allSettled(
       fills.map((fill, index) =>
@@ -165,8 +174,7 @@ async function copyPart(
           const receipt = await given.send(index, (...body) =>
             store.putPart(stageKey(name), job.upload, part, ...body),
           );
-          // A stream that broke may have broken for its readers first.
-          if (await given.isWhole()) await record(world, fill, part, receipt, given.sums());
+          receipts.set(fill, receipt);
         }),
       ),
     );
@@ -176,7 +184,16 @@ async function copyPart(
   }
   for (const fill of whole ? [] : fills) fill.ended = run.down.has(source.site) ? 'failed' : 'gone';
   if (world.deadlineAt !== undefined) run.partMs = Math.max(run.partMs, world.clock.now() - began);
-  await Promise.all(fills.filter(({ ended }) => ended !== null).map((fill) => letGo(world, run, fill, part)));
+  const sums = given?.sums();
+  return async () => {
+    const kept = fills.map((fill) => {
+      const receipt = receipts.get(fill);
+      // A stream that broke may have broken for its readers only.
+      if (!whole || sums === undefined || receipt === undefined) return letGo(world, run, fill, part);
+      return guarded(run, fill, () => record(world, fill, part, receipt, sums));
+    });
+    await Promise.all(kept);
+  };
 }
 
 type Body = Parameters<ObjectStore['putPart']>[3];
@@ -185,7 +202,6 @@ type Body = Parameters<ObjectStore['putPart']>[3];
 interface Given {
   send(index: number, put: (body: Body, sums?: Checksums) => Promise<PartReceipt>): Promise<PartReceipt>;
   sums(): Checksums;
-  isWhole(): Promise<boolean>;
   /** Answers when the source has given everything, and fails as it failed. */
   ended(): Promise<true>;
   release(untouched: boolean): void;
@@ -209,7 +225,6 @@ async function held(
   return {
     send: (_, put) => put(room.subarray(0, size), sums),
     sums: () => sums,
-    isWhole: async () => true,
     ended: async () => true,
     // Bytes that are still on their way after a failure must not change under it.
     release: (untouched) => void (untouched && spare.push(room)),
@@ -224,11 +239,6 @@ function streamed(body: AsyncIterable<Uint8Array>, sizeBytes: number, ways: numb
       return put({ sizeBytes, bytes: branch.bytes, sums }).finally(branch.leave);
     },
     sums,
-    isWhole: () =>
-      ended.then(
-        () => true,
-        () => false,
-      ),
     ended: () => ended.then(() => true as const),
     release: () => {},
   };
@@ -281,18 +291,24 @@ async function guarded<Answer>(run: Run, fill: Fill, act: () => Promise<Answer>)
 }
 
 /** So many at once, in order; after a failure none is begun any more, and it is thrown when all have ended. */
-async function inLanes(lanes: number, parts: readonly number[], copy: (part: number) => Promise<void>): Promise<void> {
+async function inLanes(
+  lanes: number,
+  parts: readonly number[],
+  copy: (part: number, keepLast: Keep) => Promise<Keep>,
+): Promise<void> {
   let next = 0;
   let failed = false;
   const lane = async () => {
+    let keepLast = NOTHING;
     while (next < parts.length && !failed) {
       try {
-        await copy(parts[next++] as number);
+        keepLast = await copy(parts[next++] as number, keepLast);
       } catch (error) {
         failed = true;
         throw error;
       }
     }
+    await keepLast();
   };
   const settled = await Promise.allSettled(Array.from({ length: Math.max(1, lanes) }, lane));
   for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;

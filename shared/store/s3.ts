@@ -45,8 +45,8 @@ const ALWAYS: WriteCondition = { kind: 'always' };
  * Asks the bucket whether it keeps versions: then the store shows them as a chain, else only what stands. A bucket whose
  * versions are suspended is refused, since it forgets the one version that it calls "null" without a trace.
  *
- * It needs s3:GetBucketVersioning, s3:ListBucket, s3:ListBucketVersions and, on objects, Get, GetVersion, Put, Delete and
- * AbortMultipartUpload. Without s3:ListBucket S3 does not tell "nothing there" from "not for you".
+ * It needs s3:GetBucketVersioning, s3:ListBucket, s3:ListBucketVersions and, on objects, Get, GetVersion, Put, Delete,
+ * AbortMultipartUpload and ListMultipartUploadParts. Without s3:ListBucket S3 does not tell "nothing there" from "not for you".
  */
 export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
   const { site, streamPartBytes = 8 * MI, copyBytesMax = 5 * GI, copyPartBytes = 512 * MI } = options;
