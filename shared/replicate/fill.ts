@@ -6,6 +6,7 @@ import { fault, isFault } from '../model/fault.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
 import type { ByteRange, ObjectStore, PartReceipt } from '../store/store.ts';
 import type { World } from '../world/world.ts';
+import { type Budget, budgetOf, roomOf } from './budget.ts';
 import { type OpenJob, PARTS_LISTED } from './jobs.ts';
 import { fromHolder, openPinned } from './read.ts';
 import type { Run } from './run.ts';
@@ -24,7 +25,7 @@ export interface Filled {
 }
 
 const MIB = 1024 * 1024;
-/** Parts under way at once, and how many bytes of them are held. */
+/** Parts of one object under way at once, and how many bytes of all objects are held. */
 const PARTS_AT_ONCE = 4;
 const HELD_BYTES = 32 * MIB;
 /** A larger part is not held: it streams, its readers no further apart than this. */
@@ -73,16 +74,20 @@ async function fillAlike(
   const fills = jobs.map((open): Fill => ({ open, count, known: new Map(), ended: null, lost: 0 }));
   await Promise.all(fills.map((fill) => guarded(run, fill, () => refresh(world, fill))));
 
-  const spare: Uint8Array[] = [];
   const lanes = partBytes > HELD_PART_BYTES_MAX ? PARTS_AT_ONCE : Math.floor(HELD_BYTES / partBytes);
   const parts = partsFrom(run, count);
+  const budget = budgetOf(world.ledger, HELD_BYTES);
   await inLanes(Math.min(PARTS_AT_ONCE, lanes), parts, async (part, keepLast) => {
-    const claiming = fills.map((fill) => guarded(run, fill, () => claim(world, run, fill, part)));
-    const [claims] = await Promise.all([Promise.all(claiming), keepLast()]);
-    const mine = fills.filter((_, index) => claims[index] === true);
-    if (mine.length === 0) return NOTHING;
-    const range = { start: (part - 1) * partBytes, end: Math.min(part * partBytes, sizeBytes) };
-    return copyPart(world, run, version, mine, part, range, spare);
+    if (!fills.some((fill) => isFree(world, run, fill, part))) return keepLast().then(() => NOTHING);
+    // Leased only when there is room for it, so that nobody waits for a part that waits.
+    return budget.within(partBytes > HELD_PART_BYTES_MAX ? HELD_BYTES / PARTS_AT_ONCE : partBytes, async () => {
+      const claiming = fills.map((fill) => guarded(run, fill, () => claim(world, run, fill, part)));
+      const [claims] = await Promise.all([Promise.all(claiming), keepLast()]);
+      const mine = fills.filter((_, index) => claims[index] === true);
+      if (mine.length === 0) return NOTHING;
+      const range = { start: (part - 1) * partBytes, end: Math.min(part * partBytes, sizeBytes) };
+      return copyPart(world, run, version, mine, part, range, budget);
+    });
   });
 
   return Promise.all(
@@ -113,14 +118,19 @@ async function refresh(world: World, { open: { name, job }, known }: Fill): Prom
     known.set(Number(id.slice(prefix.length)), { rev, part: readCopyPart(value) });
 }
 
+/** As far as is known, nobody has copied it, and nobody is at it. */
+function isFree(world: World, run: Run, { ended, known }: Fill, part: number): boolean {
+  const it = known.get(part)?.part;
+  if (ended !== null || it?.kind === 'done') return false;
+  return it === undefined || it.until <= world.clock.now() || it.token === run.worker;
+}
+
 /** True: the part is ours to copy. */
 async function claim(world: World, run: Run, fill: Fill, part: number): Promise<boolean> {
   const { name, job } = fill.open;
   if (fill.ended !== null) return false;
   const now = world.clock.now();
-  const free = (known: CopyPart | undefined) =>
-    known === undefined || (known.kind === 'leased' && (known.until <= now || known.token === run.worker));
-  if (!free(fill.known.get(part)?.part)) return false;
+  if (!isFree(world, run, fill, part)) return false;
   if (isTimeUp(world, run.partMs)) {
     fill.ended = 'out-of-time';
     return false;
@@ -142,7 +152,7 @@ async function claim(world: World, run: Run, fill: Fill, part: number): Promise<
     }
     const known = fill.known.get(part);
     // A lease that has ended may be taken over by one more try; by whom, the ledger decides.
-    if (known === undefined || known.rev === rev || !free(known.part)) return false;
+    if (known === undefined || known.rev === rev || !isFree(world, run, fill, part)) return false;
   }
 }
 
@@ -153,7 +163,7 @@ async function copyPart(
   fills: readonly Fill[],
   part: number,
   range: ByteRange,
-  spare: Uint8Array[],
+  budget: Budget,
 ): Promise<Keep> {
   const began = world.clock.now();
   const { source, partBytes } = (fills[0] as Fill).open.job;
@@ -162,7 +172,7 @@ async function copyPart(
   const given = await fromHolder(run, version, source, async () => {
     const { body } = await openPinned(world, from, source, range);
     if (sizeBytes > HELD_PART_BYTES_MAX) return streamed(body, sizeBytes, fills.length);
-    return held(body, spare.pop() ?? Buffer.allocUnsafeSlow(partBytes), sizeBytes, spare);
+    return held(body, roomOf(budget, partBytes), sizeBytes, budget.spare);
   });
   let whole = given !== null;
   const receipts = new Map<Fill, PartReceipt>();

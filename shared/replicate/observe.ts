@@ -9,7 +9,7 @@ import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { readWhole, toWhole } from './read.ts';
+import { readSums, toWhole } from './read.ts';
 import type { Run } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
 
@@ -136,7 +136,7 @@ async function prove(world: World, store: ObjectStore, item: KeyItem | null, ent
   if (marker === null || hasChecksum(version)) return entry;
   const awaited = item?.sites[store.site]?.intents.some(({ wid }) => wid === marker.wid) ?? false;
   if (!awaited) return entry;
-  const { checksums } = await readWhole(store, version.key, version.phys);
+  const checksums = await readSums(store, version.key, version.phys);
   return seen(world, store.site, { ...version, checksums });
 }
 

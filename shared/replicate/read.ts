@@ -40,6 +40,13 @@ export async function toWhole(version: ObjectVersion, body: AsyncIterable<Uint8A
   };
 }
 
+/** What the bytes add up to, of which none are kept. */
+export async function readSums(store: ObjectStore, key: string, phys: string): Promise<Checksums> {
+  const sums = openChecksums();
+  for await (const chunk of (await store.get(key, phys)).body) sums.update(chunk);
+  return sums.result();
+}
+
 /** The bytes of a version from whichever holder still has them; null when none could give them in this run. */
 export async function readVersion(world: World, run: Run, version: LogicalVersion): Promise<Whole | null> {
   const held = heldOf(world, run, version);

@@ -11,7 +11,7 @@ import { readTombstone, TOMBSTONE_PREFIX } from '../model/tombstone.ts';
 import { type Route, siteOf } from '../model/topology.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { matchesStored, readWhole } from './read.ts';
+import { matchesStored, readSums, readWhole } from './read.ts';
 import { routeFor } from './route.ts';
 
 const PAGE = 1000;
@@ -133,7 +133,7 @@ async function comparable(world: World, found: readonly Standing[]): Promise<rea
 /** A version that is gone by now, or was read wrongly, keeps what its service stores: then it is equal to less. */
 async function withChecksums(store: ObjectStore, version: SeenVersion['version']): Promise<SeenVersion['version']> {
   try {
-    const { checksums } = await readWhole(store, version.key, version.phys);
+    const checksums = await readSums(store, version.key, version.phys);
     if (!matchesStored(version.checksums, checksums)) return version;
     return { ...version, checksums: { crc32c: checksums.crc32c, crc64nvme: checksums.crc64nvme } };
   } catch (error) {
