@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { run } from '../../test/samples/cli.ts';
 import { type CliWorld, startCliWorld } from '../../test/samples/cli-world.ts';
 import { openJudge } from '../../test/samples/published.ts';
@@ -11,6 +11,7 @@ beforeAll(async () => {
   world = await startCliWorld({ replicates: false });
 });
 afterAll(() => world.stop());
+afterEach(() => vi.unstubAllEnvs());
 
 async function answerOf(url: string) {
   const response = await fetch(url);
@@ -104,6 +105,30 @@ routes:
     expect(stdout).toMatch(/^gcp .* not reached +-$/m);
     expect(stdout).toContain('Site gcp does not answer');
     expect(stdout).toContain('No queue is named');
+  });
+
+  it('merges with the function that docs/operations.md shows, and tells where one is missing', async () => {
+    const docs = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+    const [, module = ''] = /```js\n(.*?)```/s.exec(docs) ?? [];
+    const custom = `${yaml.replace('azure] }', 'azure], policy: { custom: merge-json } }')}resolvers: { merge-json: ./merge-json.mjs }\n`;
+    writeFileSync(join(world.folder, 'custom.yaml'), custom);
+    const env = { ...environment(), TRIPLICATE_LEDGER: `sqlite:${join(world.folder, 'custom.sqlite')}` };
+    const args = ['resync', 'settings.json', '--config', 'custom.yaml'];
+    const missing = await run({ folder: world.folder, env }, ...args);
+    expect(missing.status).toBe(2);
+    expect(missing.stderr).toMatch(/^custom\.yaml: resolvers\.merge-json: \.\/merge-json\.mjs cannot be loaded/);
+
+    writeFileSync(join(world.folder, 'merge-json.mjs'), module);
+    // The SDK of AWS looks for these in the surroundings of the process itself.
+    vi.stubEnv('AWS_ACCESS_KEY_ID', world.clouds.config.aws.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', world.clouds.config.aws.secretAccessKey);
+    await world.put('aws', 'settings.json', '{"colour":"red","size":1}');
+    await world.put('gcp', 'settings.json', '{"colour":"blue","weight":2}');
+    const { status, stderr } = await run({ folder: world.folder, env }, ...args);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const texts = await Promise.all(['aws', 'gcp', 'azure'].map((site) => world.read(site, 'settings.json')));
+    expect(new Set(texts).size).toBe(1);
+    expect(JSON.parse(texts[0] ?? '')).toEqual({ colour: expect.stringMatching(/^(red|blue)$/), size: 1, weight: 2 });
   });
 
   it('names every variable that is missing or wrong, and no secret', async () => {

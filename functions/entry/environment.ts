@@ -1,11 +1,13 @@
 /** Reads what a process is told by environment variables: where the configuration, the ledger, the queues and the keys are. */
 
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Fault, fault, invalid, isFault } from '../../shared/model/fault.ts';
 import type { MacKeys } from '../../shared/model/marker.ts';
 import type { SiteId } from '../../shared/model/site.ts';
 import { readTopology, type Topology } from '../../shared/model/topology.ts';
 import type { Access, Settings } from '../../shared/world/open.ts';
+import { loadResolvers } from '../../shared/world/resolvers.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -32,13 +34,14 @@ const SECRET_BYTES_MIN = 16;
 export function readEnvironment(env: Environment): Told {
   const faults: Fault[] = [];
   const topology = orNote(faults, () => readConfiguration(env));
+  const resolvers = topology && orNote(faults, () => readResolvers(env, topology));
   const ledger = orNote(faults, () => readAddress(LEDGER, env[LEDGER]));
   const macKeys = orNote(faults, () => readMacKeys(env[MAC_KEYS]));
   const queues = topology && orNote(faults, () => readQueues(env, topology));
   const access = orNote(faults, () => readAccess(env));
   const events = orNote(faults, () => readEvents(env));
-  if (topology && ledger !== undefined && macKeys && queues && access && events && faults.length === 0)
-    return { topology, access, ledger, queues, macKeys, ...events };
+  if (topology && resolvers && ledger !== undefined && macKeys && queues && access && events && faults.length === 0)
+    return { topology, resolvers, access, ledger, queues, macKeys, ...events };
   const { field, value } = faults[0]?.details ?? {};
   throw fault('invalid', faults.map(({ message }) => message).join('\n'), { field: field ?? CONFIG, value });
 }
@@ -77,7 +80,7 @@ function orNote<T>(faults: Fault[], read: () => T): T | undefined {
 function readConfiguration(env: Environment): Topology {
   const value = env[CONFIG];
   if (!value) throw invalid(CONFIG, value, 'the name of a YAML file, or the YAML itself');
-  if (/[\n{]/.test(value)) return readTopology(value, CONFIG);
+  if (isYaml(value)) return readTopology(value, CONFIG);
   let text: string;
   try {
     text = readFileSync(value, 'utf8');
@@ -86,6 +89,16 @@ function readConfiguration(env: Environment): Topology {
     throw fault('invalid', `${CONFIG}: ${why}`, { field: CONFIG, value, cause: error });
   }
   return readTopology(text, value);
+}
+
+function isYaml(value: string): boolean {
+  return /[\n{]/.test(value);
+}
+
+/** Their files lie beside the configuration; where that is no file, they are looked for where the process was started. */
+function readResolvers(env: Environment, topology: Topology): NonNullable<Told['resolvers']> {
+  const value = env[CONFIG] ?? '';
+  return isYaml(value) ? loadResolvers(topology, '.', CONFIG) : loadResolvers(topology, dirname(value), value);
 }
 
 function readAddress(name: string, value: string | undefined): string {

@@ -108,7 +108,7 @@ function changed(from: string, to: string): string {
 }
 
 describe('a bad file', () => {
-  const keys = 'namespace, sites, routes, limits';
+  const keys = 'namespace, sites, routes, limits, resolvers';
   const policies = 'one of lww, lww-safe, keep-both, { prefer-site: [a, b] }, { custom: name }';
   const duration = 'a duration such as 2s, 15min or 45d';
   const size = 'a size such as 512KiB or 64MiB';

@@ -48,6 +48,8 @@ export interface Topology {
   readonly sites: readonly Site[];
   readonly routes: readonly Route[];
   readonly limits: Limits;
+  /** The files of custom policies by name, as the file says it. */
+  readonly resolvers?: Readonly<Record<string, string>>;
 }
 
 const SECOND_MS = 1000;
@@ -98,7 +100,7 @@ export function readTopology(text: string, fileName: string): Topology {
   throw new Fault('invalid', report.join('\n'), { field, value });
 }
 
-const TOPOLOGY_KEYS = ['namespace', 'sites', 'routes', 'limits'];
+const TOPOLOGY_KEYS = ['namespace', 'sites', 'routes', 'limits', 'resolvers'];
 const SITE_KEYS = ['id', 'cloud', 'region', 'bucket', 'mode', 'expiresAfter'];
 const ROUTE_KEYS = ['prefix', 'sites', 'policy', 'deletes', 'copiesBeforeSupersede'];
 const POLICY_KEYS = ['prefer-site', 'custom'];
@@ -120,6 +122,7 @@ const SITE_ID = { expected: 'an id, 1 to 8 of a-z and 0-9', pattern: SITE_ID_PAT
 const PREFIX = { expected: 'a prefix, "" for all keys', pattern: /^/ };
 const REGION = { expected: 'the name of a region', pattern: /^[A-Za-z0-9-]{1,64}$/ };
 const CUSTOM_NAME = { expected: 'a name, 1 to 64 of a-z, 0-9 and -', pattern: /^[a-z0-9-]{1,64}$/ };
+const FILE = { expected: 'the name of a file such as ./merge.mjs', pattern: /^[^\0]{1,1024}$/ };
 const BUCKETS = {
   aws: { expected: 'the name of an S3 bucket', pattern: /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/ },
   gcp: { expected: 'the name of a GCS bucket', pattern: /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/ },
@@ -146,7 +149,8 @@ function readAll(root: Spot): Topology | undefined {
   const sites = readSites(of('sites'), ids);
   const routes = readRoutes(of('routes'), [...ids.keys()]);
   const limits = optional(of('limits'), DEFAULT_LIMITS, readLimits);
-  return { namespace, sites, routes, limits } as Topology;
+  const resolvers = optional(of('resolvers'), undefined, readResolvers);
+  return { namespace, sites, routes, limits, ...(resolvers === undefined ? {} : { resolvers }) } as Topology;
 }
 
 function readSites(spot: Spot, ids: Map<string, Path>): Maybe<readonly Maybe<Site>[]> {
@@ -227,6 +231,17 @@ function readPolicy(spot: Spot, own: readonly SiteId[]): Maybe<ConflictPolicy> {
     kind: 'prefer-site',
     order: readSiteIds(of('prefer-site'), own, 'the sites of this route,', 1),
   } as ConflictPolicy;
+}
+
+function readResolvers(spot: Spot): Maybe<Readonly<Record<string, Maybe<string>>>> {
+  if (!isMap(spot.node)) return report(spot, 'a map of names to files');
+  const names = spot.node.items.map(({ key }) => (isScalar(key) ? String(key.value) : ''));
+  const of = readMap(spot, names);
+  const files = names.map((name) => {
+    if (!CUSTOM_NAME.pattern.test(name)) say(of?.(name) ?? spot, `expected ${CUSTOM_NAME.expected}, for its key`);
+    return [name, of === undefined ? undefined : readText(of(name), FILE)] as const;
+  });
+  return Object.fromEntries(files);
 }
 
 function readLimits(spot: Spot): Maybe<Limits> {
