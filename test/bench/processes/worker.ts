@@ -21,6 +21,8 @@ export interface WorkerStart {
   readonly sites?: readonly string[];
 }
 
+export type Noticed = Readonly<Record<string, number>>;
+
 /** What has happened since `go`. */
 export interface Progress {
   /** Whole replicas by site, each acknowledged by its cloud with the checksum of the source. */
@@ -31,6 +33,8 @@ export interface Progress {
   /** When anything last happened. */
   readonly lastAt: number;
   readonly reports: readonly string[];
+  /** How often Triplicate told people of what, such as `warning site-down azure`. */
+  readonly noticed: Noticed;
 }
 
 /** Of one key: when its change was read from the queue, and when each site had it. */
@@ -45,6 +49,7 @@ const timer = openSystemTimer();
 const times = new Map<string, Times>();
 const replicas: Record<string, number> = {};
 const reports: string[] = [];
+const noticed: Record<string, number> = {};
 let lastReplicaAt = 0;
 let lastAt = 0;
 let go = async () => {};
@@ -85,6 +90,8 @@ serveParent(
   {
     async start({ config, ledger, concurrency, sites = ['aws', 'gcp', 'azure'] }: WorkerStart): Promise<void> {
       const report = ({ severity, what, site, key, detail }: Readonly<Record<string, unknown>>) => {
+        const kind = [severity, what, site].filter(Boolean).join(' ');
+        noticed[kind] = (noticed[kind] ?? 0) + 1;
         if (reports.length < REPORTS_MAX) reports.push([severity, what, site, key, detail].filter(Boolean).join(' | '));
       };
       if (ledger.kind === 'dynamodb') await createTable(config);
@@ -132,7 +139,7 @@ serveParent(
     progress(): Progress {
       const { received, underWay } = progress();
       if (underWay > 0) lastAt = nowMs();
-      return { replicas, received, underWay, lastReplicaAt, lastAt: Math.max(lastAt, lastReplicaAt), reports };
+      return { replicas, received, underWay, lastReplicaAt, lastAt: Math.max(lastAt, lastReplicaAt), reports, noticed };
     },
     /** By key, those that begin so. */
     times: (prefix: string): ReadonlyArray<readonly [string, Times]> =>

@@ -1,6 +1,7 @@
 /** How long after the user's write was acknowledged its verified replicas stand, while changes come at an even rate. */
 
-import type { Times } from '../processes/worker.ts';
+import { toNoticeTable } from '../notices.ts';
+import type { Noticed, Times } from '../processes/worker.ts';
 import type { SuiteResult } from '../result.ts';
 import { said } from '../said.ts';
 import { keyOf, type Sample } from '../samples.ts';
@@ -29,7 +30,7 @@ export async function delay({ scale, seed, say, profiles }: Context): Promise<Su
     await worker.quiet();
     const before = await worker.usage();
     const { ackAt, firstAt, lastAt } = await world.write({ ...sample, atOnce: WRITES_AT_ONCE, rate });
-    await worker.replicated(['gcp', 'azure'], WARM_UP + changes);
+    const { noticed } = await worker.replicated(['gcp', 'azure'], WARM_UP + changes);
     const used = (await worker.usage()).cpuSeconds - before.cpuSeconds;
     await world.verify(sample);
     const times = new Map(await worker.ask<ReadonlyArray<readonly [string, Times]>>('times', `${sample.prefix}/`));
@@ -59,7 +60,7 @@ export async function delay({ scale, seed, say, profiles }: Context): Promise<Su
         0.5,
       ).toFixed(0)} ms`,
     );
-    return toResult(delays, { changes, rate, reached, cpu: used / (changes / 1000) });
+    return toResult(delays, { changes, rate, reached, cpu: used / (changes / 1000), noticed });
   } finally {
     await world.close();
   }
@@ -92,7 +93,14 @@ function toResult(
     rate,
     reached,
     cpu,
-  }: { readonly changes: number; readonly rate: number; readonly reached: number; readonly cpu: number },
+    noticed,
+  }: {
+    readonly changes: number;
+    readonly rate: number;
+    readonly reached: number;
+    readonly cpu: number;
+    readonly noticed: Noticed;
+  },
 ): SuiteResult {
   const of = (span: keyof Delays, share: number) =>
     percentile(
@@ -142,6 +150,7 @@ function toResult(
         columns: ['changes a second, wanted', 'reached', 'CPU s of Triplicate per 1,000 changes'],
         rows: [[rate, reached, cpu]],
       },
+      ...toNoticeTable([['all of it', noticed]]),
     ],
     charts: [
       {

@@ -4,7 +4,9 @@ import type { LocalConfig } from '../../../local/config.ts';
 import type { CloudName } from '../../../local/faults.ts';
 import { type Child, openChild } from '../child.ts';
 import { evenly, PLACES, type Way } from '../links.ts';
+import { toNoticeTable } from '../notices.ts';
 import { type Drain, drainRate, measureOutage, OUTAGE_RATE } from '../outage.ts';
+import type { Noticed } from '../processes/worker.ts';
 import { rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult, type Target } from '../result.ts';
 import { said } from '../said.ts';
@@ -16,8 +18,15 @@ import type { Context } from '../suites.ts';
 import { inTurns, ratioOf } from '../turns.ts';
 import { type BenchWorld, openBenchWorld } from '../world.ts';
 
+/** Objects a second, to both targets. */
+interface Once {
+  readonly rate: number;
+  readonly noticed: Noticed;
+}
+
 interface Measured {
   readonly way: Way;
+  readonly told: readonly Noticed[];
   readonly triplicate: readonly number[];
   /** Empty: it is not here. */
   readonly rclone: readonly number[];
@@ -40,27 +49,37 @@ export async function links(context: Context): Promise<SuiteResult> {
     const rates = await inTurns(names, scale.linkRounds, (name, round) =>
       through(way, context, round, name === 'rclone' ? byRclone : byTriplicate),
     );
-    const { triplicate = [], rclone: peer = [] } = Object.fromEntries(rates);
-    measured.push({ way, triplicate, rclone: peer });
+    const ratesOf = (name: string) => (rates.get(name) ?? []).map(({ rate }) => rate);
+    const [triplicate, peer] = [ratesOf('triplicate'), ratesOf('rclone')];
+    measured.push({
+      way,
+      triplicate,
+      rclone: peer,
+      told: (rates.get('triplicate') ?? []).map(({ noticed }) => noticed),
+    });
     const told = peer.length === 0 ? 'not run' : median(peer).toFixed(0);
     say(`links: ${way.name}: ${median(triplicate).toFixed(0)} objects/s, rclone ${told}`);
   }
   return toResult(context, measured, drain, rclone);
 }
 
-type Runner = (world: BenchWorld, config: LocalConfig, sample: Sample, scale: Scale) => Promise<number>;
+type Runner = (
+  world: BenchWorld,
+  config: LocalConfig,
+  sample: Sample,
+  scale: Scale,
+) => Promise<Omit<Once, 'rate'> & { readonly seconds: number }>;
 
-/** Objects a second, to both targets. */
-async function through(way: Way, { scale, seed }: Context, round: number, run: Runner): Promise<number> {
+async function through(way: Way, { scale, seed }: Context, round: number, run: Runner): Promise<Once> {
   const objects = scale.linkObjects;
   const sample: Sample = { prefix: 'links', seed: seed + round, objects, sizeBytes: SIZE_BYTES };
   const world = await openBenchWorld({ seed: sample.seed });
   const proxy = openChild('proxy');
   try {
     await world.write({ ...sample, atOnce: WRITES_AT_ONCE });
-    const seconds = await run(world, await behind(proxy, world.config, way, sample.seed), sample, scale);
+    const { seconds, noticed } = await run(world, await behind(proxy, world.config, way, sample.seed), sample, scale);
     await world.verify(sample);
-    return objects / seconds;
+    return { rate: objects / seconds, noticed };
   } finally {
     await proxy.stop();
     await world.close();
@@ -72,16 +91,17 @@ async function byTriplicate(
   config: LocalConfig,
   { objects }: Sample,
   { concurrency }: Scale,
-): Promise<number> {
+): ReturnType<Runner> {
   const worker = await world.openWorker({ config, concurrency });
   const startedAt = nowMs();
   await worker.go();
-  const { lastReplicaAt } = await worker.replicated(TARGETS, objects);
-  return (lastReplicaAt - startedAt) / 1000;
+  const { lastReplicaAt, noticed } = await worker.replicated(TARGETS, objects);
+  return { seconds: (lastReplicaAt - startedAt) / 1000, noticed };
 }
 
-async function byRclone(_world: BenchWorld, config: LocalConfig, { prefix }: Sample): Promise<number> {
-  return (await rcloneEach(config, 'copy', prefix, TARGETS, PEERS.rclone)).seconds;
+async function byRclone(_world: BenchWorld, config: LocalConfig, { prefix }: Sample): ReturnType<Runner> {
+  const { seconds } = await rcloneEach(config, 'copy', prefix, TARGETS, PEERS.rclone);
+  return { seconds, noticed: {} };
 }
 
 /** The same world, each of its endpoints behind the link of its cloud. */
@@ -151,6 +171,11 @@ function toResult({ scale }: Context, measured: readonly Measured[], drain: Drai
           way.source,
         ]),
       },
+      ...toNoticeTable(
+        measured.flatMap(({ way, told }) =>
+          told.map((noticed, round) => [`${way.name}, round ${round + 1}`, noticed] as const),
+        ),
+      ),
       {
         title: 'After an outage of Azure',
         columns: [

@@ -2,6 +2,8 @@
 
 import { openChild } from '../child.ts';
 import { type Counts, callsOf, isOfBucket } from '../counts.ts';
+import { toNoticeTable } from '../notices.ts';
+import type { Noticed } from '../processes/worker.ts';
 import { type RcloneCommand, type RcloneRun, rcloneEach, rcloneVersion } from '../rclone.ts';
 import { type Figure, NO_RCLONE, type SuiteResult, type Target } from '../result.ts';
 import { said } from '../said.ts';
@@ -21,6 +23,8 @@ interface Measured {
   readonly counts: Counts;
   /** Until it had nothing left to do; of a command the same. */
   readonly quietSeconds: number;
+  /** By Triplicate. */
+  readonly noticed?: Noticed;
 }
 
 type Contender = (
@@ -81,13 +85,14 @@ async function triplicate(world: BenchWorld, { objects }: Sample, { scale: { con
   const startedAt = nowMs();
   await worker.go();
   const { lastReplicaAt } = await worker.replicated(TARGETS, objects);
-  const { lastAt } = await worker.quiet();
+  const { lastAt, noticed } = await worker.quiet();
   const { cpuSeconds, peakRssBytes } = await worker.usage();
   return {
     seconds: (lastReplicaAt - startedAt) / 1000,
     quietSeconds: (lastAt - startedAt) / 1000,
     cpuSeconds: cpuSeconds - before.cpuSeconds,
     peakRssBytes,
+    noticed,
   };
 }
 
@@ -224,6 +229,9 @@ function toResult(
         columns: ['request', ...all.map(({ name }) => name)],
         rows: kinds.map((kind) => [kind, ...all.map(({ counts }) => (counts[kind] ?? 0) / objects)]),
       },
+      ...toNoticeTable(
+        (measured.get('triplicate') ?? []).map(({ noticed = {} }, round) => [`round ${round + 1}`, noticed]),
+      ),
     ],
     charts: [
       {
