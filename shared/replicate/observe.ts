@@ -95,7 +95,9 @@ async function lookAt(
  */
 async function newest(run: Run, store: ObjectStore, alone: boolean): Promise<readonly ObjectVersion[]> {
   const stands = alone ? await readStanding(run, store) : await store.head(run.key);
-  return stands === null ? [] : [stands];
+  if (stands !== null) return [stands];
+  // Nothing stands, but of a chain the ledger has to learn where it ends: all beyond what was seen counts as new later.
+  return store.capabilities.history === 'chain' ? store.versions(run.key) : [];
 }
 
 async function readStanding(run: Run, store: ObjectStore): Promise<ObjectVersion | null> {

@@ -66,6 +66,23 @@ describe('a write at one site', () => {
     expect(await scene.readAll(KEY)).toEqual(['long ago', 'long ago', 'long ago']);
   });
 
+  it('is not undone by a delete of long ago at a site where nothing stands', async () => {
+    const scene = await openScene({ routes: [{ deletes: 'delete-wins' }] });
+    scene.deaf = true;
+    scene.put('aws', KEY, 'long ago');
+    scene.buckets.aws?.clientDelete(KEY);
+    scene.now += 5_000;
+    scene.put('gcp', KEY, 'one');
+    scene.put('az', KEY, 'one');
+    scene.deaf = false;
+    await antiEntropy(scene.world);
+    await scene.rest();
+    await scene.tell({ site: 'aws', key: KEY, kind: 'delete' });
+    await scene.rest();
+    expect(await scene.readAll(KEY)).toEqual(['one', 'one', 'one']);
+    expect((await scene.log(KEY)).filter(({ kind, site }) => kind === 'version' && site === 'aws')).toEqual([]);
+  });
+
   it('is accounted for with all that came after the look, whoever wrote it meanwhile', async () => {
     const scene = await openScene();
     let writes = 0;
