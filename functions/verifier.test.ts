@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { fault } from '../shared/model/fault.ts';
 import { openScene } from '../test/scenario/world.ts';
-import { isChosen, verify } from './verifier.ts';
+import { isChosen, startVerifier, verify, verifyHourly } from './verifier.ts';
 
 const bytes = new TextEncoder().encode('rotten');
 
@@ -38,6 +39,49 @@ describe('a verifier', () => {
     let asked = 0;
     const totals = await verify(scene.world, { deepShare: 0, concurrency: 5, enough: () => ++asked > 2 });
     expect(totals).toMatchObject({ keys: 10, next: 'k09' });
+  });
+});
+
+describe('a verifier that runs by itself', () => {
+  const HOUR_MS = 3_600_000;
+
+  it('asks after every key in the course of some days, a share each hour', async () => {
+    const scene = await openScene();
+    for (let i = 0; i < 20; i++) scene.put('aws', `k${i}`, `text ${i}`);
+    await scene.rest();
+    scene.buckets.gcp?.clientDelete('k13');
+    let hours = 0;
+    let most = 0;
+    for (let repaired = 0; repaired === 0 && hours < 24 * 30; hours++) {
+      scene.now += HOUR_MS;
+      const totals = await verifyHourly(scene.world, () => false);
+      most = Math.max(most, totals.keys);
+      repaired = totals.repaired;
+    }
+    expect(hours).toBeLessThan(24 * 30);
+    expect(most).toBeLessThan(20);
+  });
+
+  it('begins when its hour has come, goes on, and ends when it is stopped', async () => {
+    const scene = await openScene();
+    const waiting: Array<() => void> = [];
+    const after = (ms: number, run: () => void) => {
+      expect(ms).toBe(HOUR_MS);
+      waiting.push(run);
+      return () => void waiting.splice(0);
+    };
+    const verifier = startVerifier(scene.world, { timer: { after } });
+    expect(waiting).toHaveLength(1);
+    waiting.shift()?.();
+    while (waiting.length === 0) await new Promise(setImmediate);
+    scene.before = ({ place }) => {
+      if (place === 'ledger') throw fault('unavailable', 'the ledger is away', { op: 'listKeys' });
+    };
+    waiting.shift()?.();
+    while (waiting.length === 0) await new Promise(setImmediate);
+    expect(scene.notices).toContainEqual(expect.objectContaining({ what: 'ledger-down' }));
+    await verifier.stop();
+    expect(waiting).toEqual([]);
   });
 });
 

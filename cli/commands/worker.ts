@@ -11,7 +11,7 @@ export const worker: Command = {
   summary: 'replicate: take notifications from the queues until told to stop',
   takes: '',
   about: [
-    'Takes messages from the queue of every site that has one, sweeps keys that are due, and compares everything once an',
+    'Takes messages from the queue of every site that has one, sweeps keys that are due, verifies some, and compares everything once an',
     'hour. Any number of workers may run at once. Ctrl-C or SIGTERM lets what is under way end, for as long as --grace',
     'says; what has not ended then comes again by itself. A second signal ends it at once.',
     '',

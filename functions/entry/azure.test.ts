@@ -56,6 +56,7 @@ it('the host of Azure Functions is told of a queue, two timers and a webhook', (
     ],
     ['sweep', { type: 'timerTrigger', schedule: '0 * * * * *' }],
     ['pass', { type: 'timerTrigger', schedule: '0 17 * * * *' }],
+    ['verify', { type: 'timerTrigger', schedule: '0 47 * * * *' }],
     ['event-grid', { type: 'httpTrigger', authLevel: 'function', methods: ['OPTIONS', 'POST'] }],
   ]);
 });

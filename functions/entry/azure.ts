@@ -1,4 +1,4 @@
-/** What the host of Azure Functions loads: `changes-SITE` for every queue, `sweep`, `pass`, and `event-grid` by HTTP. */
+/** What the host of Azure Functions loads: `changes-SITE` for every queue, `sweep`, `pass`, `verify`, and `event-grid` by HTTP. */
 
 import { openSystemTimer } from '../../shared/world/system.ts';
 import { registerAzureFunctions } from '../runtime/azure-functions.ts';

@@ -1,4 +1,4 @@
-/** What Cloud Functions and Cloud Run serve, by the name of the target: `changes`, `events`, `sweep` and `pass`. */
+/** What Cloud Functions and Cloud Run serve, by the name of the target: `changes`, `events`, `sweep`, `pass` and `verify`. */
 
 import { openSystemTimer } from '../../shared/world/system.ts';
 import { registerCloudFunctions } from '../runtime/cloud-functions.ts';

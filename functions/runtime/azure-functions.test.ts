@@ -173,12 +173,15 @@ describe('a function that Service Bus triggers', () => {
     await expect(handlers.changes('{}', context)).rejects.toThrow('triggerMetadata.lockToken: expected a text');
   });
 
-  it('sweeps and passes when a timer asks', async () => {
+  it('sweeps, passes and verifies when a timer asks', async () => {
     const { scene, handlers } = await open();
     scene.put('aws', 'unheard', 'found');
     await handlers.task('pass')();
     expect(await scene.readAll('unheard')).toEqual(['found', 'found', 'found']);
     await handlers.task('sweep')();
+    scene.count();
+    await handlers.task('verify')();
+    expect(Object.keys(scene.count())).toContain('ledger listKeys');
   });
 });
 

@@ -4,7 +4,7 @@ import { app, type HttpRequest, type HttpResponseInit, type InvocationContext } 
 import { fault } from '../../shared/model/fault.ts';
 import type { Fields } from '../../shared/model/read.ts';
 import type { Handed } from '../../shared/replicate/consume.ts';
-import { type FunctionOptions, type Functions, openFunctions, sourceOf, type Task } from './invocation.ts';
+import { type FunctionOptions, type Functions, openFunctions, sourceOf, TASKS, type Task } from './invocation.ts';
 
 export interface AzureFunctionsOptions extends FunctionOptions {
   /** What an invocation may take: nobody tells it while it runs. */
@@ -22,7 +22,11 @@ export interface AzureHandlers {
   readonly task: (task: Task) => () => Promise<void>;
 }
 
-const SCHEDULES: Readonly<Record<Task, string>> = { sweep: '0 * * * * *', pass: '0 17 * * * *' };
+const SCHEDULES: Readonly<Record<Task, string>> = {
+  sweep: '0 * * * * *',
+  pass: '0 17 * * * *',
+  verify: '0 47 * * * *',
+};
 
 export function registerAzureFunctions(options: AzureFunctionsOptions): void {
   const { queues, connection, schedules = SCHEDULES } = options;
@@ -36,8 +40,7 @@ export function registerAzureFunctions(options: AzureFunctionsOptions): void {
       cardinality: 'many',
       handler: handlers.changes,
     });
-  for (const task of ['sweep', 'pass'] satisfies readonly Task[])
-    app.timer(task, { schedule: schedules[task], handler: handlers.task(task) });
+  for (const task of TASKS) app.timer(task, { schedule: schedules[task], handler: handlers.task(task) });
   app.http('event-grid', { methods: ['OPTIONS', 'POST'], authLevel: 'function', handler: handlers.webhook });
 }
 

@@ -196,10 +196,13 @@ describe('a function that Eventarc delivers to', () => {
   });
 });
 
-it('sweeps and passes when Cloud Scheduler asks', async () => {
+it('sweeps, passes and verifies when Cloud Scheduler asks', async () => {
   const scene = await openDeaf();
   scene.put('aws', 'unheard', 'found');
   expect(await (await serve(scene, 'pass'))({})).toBe(204);
   expect(await scene.readAll('unheard')).toEqual(['found', 'found', 'found']);
   expect(await (await serve(scene, 'sweep'))({})).toBe(204);
+  scene.count();
+  expect(await (await serve(scene, 'verify'))({})).toBe(204);
+  expect(Object.keys(scene.count())).toContain('ledger listKeys');
 });

@@ -5,7 +5,7 @@ import { readOpen } from '../../events/json.ts';
 import { isFault } from '../../shared/model/fault.ts';
 import { at, type Fields, type Path, readOptional, readText } from '../../shared/model/read.ts';
 import type { Handed } from '../../shared/replicate/consume.ts';
-import { type FunctionOptions, type Functions, openFunctions, sourceOf, type Task } from './invocation.ts';
+import { type FunctionOptions, type Functions, openFunctions, sourceOf, TASKS } from './invocation.ts';
 
 export interface CloudFunctionsOptions extends FunctionOptions {
   /** What an invocation may take: nobody tells it while it runs. */
@@ -13,7 +13,7 @@ export interface CloudFunctionsOptions extends FunctionOptions {
 }
 
 /**
- * Registers `changes` for pushes by HTTP, `events` for CloudEvents, and `sweep` and `pass` for a schedule. What is not to
+ * Registers `changes` for pushes by HTTP, `events` for CloudEvents, and `sweep`, `pass` and `verify` for a schedule. What is not to
  * be delivered again is answered by 204; 503 means again, after the pause that the subscription's retry policy asks for.
  */
 export function registerCloudFunctions({ timeMs, ...options }: CloudFunctionsOptions): void {
@@ -26,7 +26,7 @@ export function registerCloudFunctions({ timeMs, ...options }: CloudFunctionsOpt
   framework.cloudEvent('events', async (event: unknown) => {
     if (!(await take(functions, readCloudEvent(event), timeMs))) throw new Error('not done: deliver it again');
   });
-  for (const task of ['sweep', 'pass'] satisfies readonly Task[])
+  for (const task of TASKS)
     framework.http(task, async (_request, response) => {
       await functions.run(task, timeMs);
       response.status(204).end();

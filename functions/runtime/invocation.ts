@@ -2,10 +2,11 @@
 
 import { fault, isFault } from '../../shared/model/fault.ts';
 import { type Handed, type InTurn, type Settlement, type Source, workInTime } from '../../shared/replicate/consume.ts';
-import { withDeadline } from '../../shared/replicate/time.ts';
+import { isTimeUp, withDeadline } from '../../shared/replicate/time.ts';
 import type { Timer, World } from '../../shared/world/world.ts';
 import { pass, sweepAll } from '../sweeper.ts';
 import { openTurns } from '../turns.ts';
+import { verifyHourly } from '../verifier.ts';
 
 /** What functions work with; opened by an entry when the first invocation comes. */
 export interface FunctionWorld {
@@ -22,7 +23,9 @@ export interface FunctionOptions {
 }
 
 /** Tasks for a schedule. */
-export type Task = 'sweep' | 'pass';
+export type Task = 'sweep' | 'pass' | 'verify';
+
+export const TASKS: readonly Task[] = ['sweep', 'pass', 'verify'];
 
 export interface Functions {
   /** The same for all invocations of a process; an attempt that failed is repeated by the next one. */
@@ -106,7 +109,8 @@ export function openFunctions({ open, timer }: FunctionOptions): Functions {
       const within = limited(world, remainingMs);
       await inTime(remainingMs, async () => {
         if (task === 'sweep') await sweepAll(within, KEYS_AT_ONCE);
-        else await pass(within);
+        else if (task === 'pass') await pass(within);
+        else await verifyHourly(within, () => isTimeUp(within));
       });
     },
   };

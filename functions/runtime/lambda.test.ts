@@ -238,6 +238,9 @@ describe('a Lambda function', () => {
     const scene = await openDeaf();
     scene.put('aws', 'unheard', 'found');
     await open(scene).pass({}, withTime(60_000));
+    scene.count();
+    await open(scene).verify({}, withTime(60_000));
+    expect(Object.keys(scene.count())).toEqual(expect.arrayContaining(['ledger listKeys']));
     expect(await scene.readAll('unheard')).toEqual(['found', 'found', 'found']);
   });
 });

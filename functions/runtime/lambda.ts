@@ -20,6 +20,7 @@ export interface LambdaHandlers {
   readonly changes: (event: unknown, context: LambdaContext) => Promise<BatchAnswer>;
   readonly sweep: (event: unknown, context: LambdaContext) => Promise<void>;
   readonly pass: (event: unknown, context: LambdaContext) => Promise<void>;
+  readonly verify: (event: unknown, context: LambdaContext) => Promise<void>;
 }
 
 /** Of one batch, so many messages are worked on at once. */
@@ -33,6 +34,7 @@ export function openLambda(options: FunctionOptions): LambdaHandlers {
     changes: toHandler((event, context) => takeBatch(functions, event, context)),
     sweep: toTask(functions, 'sweep'),
     pass: toTask(functions, 'pass'),
+    verify: toTask(functions, 'verify'),
   };
 }
 

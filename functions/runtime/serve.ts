@@ -7,6 +7,7 @@ import type { OpenWorld } from '../../shared/world/open.ts';
 import type { Timer } from '../../shared/world/world.ts';
 import { openSource } from '../replicator.ts';
 import { startSweeper } from '../sweeper.ts';
+import { startVerifier } from '../verifier.ts';
 import { startWorker, type WorkerState } from './worker.ts';
 
 export interface ServeOptions {
@@ -16,6 +17,7 @@ export interface ServeOptions {
   readonly sweepEveryMs?: number;
   /** 0: never. */
   readonly passEveryMs?: number;
+  readonly verifyEveryMs?: number;
   /** Where `/healthz` and `/readyz` answer; left out: nowhere. 0: any port that is free. */
   readonly health?: { readonly host: string; readonly port: number };
 }
@@ -32,7 +34,7 @@ export interface Serving {
 const FAILING_MAX = 5;
 
 export async function startServing({ world, queues }: OpenWorld, options: ServeOptions): Promise<Serving> {
-  const { timer, concurrency, sweepEveryMs, passEveryMs, health } = options;
+  const { timer, concurrency, sweepEveryMs, passEveryMs, verifyEveryMs, health } = options;
   const sources = world.topology.sites.flatMap(({ id, cloud }) => {
     const queue = queues[id];
     return queue === undefined ? [] : [openSource(cloud, queue, world.topology)];
@@ -46,6 +48,8 @@ export async function startServing({ world, queues }: OpenWorld, options: ServeO
     ...(sweepEveryMs === undefined ? {} : { sweepEveryMs }),
     ...(passEveryMs === undefined ? {} : { passEveryMs }),
   });
+
+  const verifier = startVerifier(world, { timer, ...(verifyEveryMs === undefined ? {} : { everyMs: verifyEveryMs }) });
 
   async function respond(url: string, response: ServerResponse): Promise<void> {
     const [status, body] = await answer(url);
@@ -73,7 +77,7 @@ export async function startServing({ world, queues }: OpenWorld, options: ServeO
     state: worker.state,
     port,
     async stop(graceMs) {
-      await Promise.all([worker.stop(graceMs), sweeper.stop()]);
+      await Promise.all([worker.stop(graceMs), sweeper.stop(), verifier.stop()]);
       server?.closeAllConnections();
       await new Promise<unknown>((resolve) => (server === null ? resolve(null) : server.close(resolve)));
     },
