@@ -170,7 +170,7 @@ describe('a Lambda function', () => {
       await poll(scene, handlers, 60_000);
       scene.now += 1_000;
     }
-    expect(invocations).toBe(3);
+    expect(invocations).toBe(2);
     expect(await scene.read('gcp', 'video.bin')).toBe(text);
     expect(scene.calls.filter(({ op }) => op === 'putPart')).toHaveLength(6);
     expect(await scene.queue.depth()).toEqual({ waiting: 0, inFlight: 0, dead: 0 });

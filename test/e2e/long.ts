@@ -20,6 +20,8 @@ const HOURS_MS = 4 * 3_600_000;
 const KEY = 'large/object.bin';
 const PARTS_LISTED = 10_000;
 const PEAK_MEBIBYTES_MAX = 256;
+/** Long enough for a part on a busy machine, short enough to wait for those of the worker that is killed. */
+const LEASE_MS = 60_000;
 
 const { values } = parseArgs({
   options: {
@@ -44,7 +46,7 @@ try {
 
 async function copyLarge(mebibytes: number): Promise<void> {
   const part = values.part === undefined ? {} : { partBytes: Number(values.part) * MI };
-  const options: SceneOptions = { ledger: 'sqlite', limits: { leaseMs: 10_000, ...part }, visibilityMs: 10_000 };
+  const options: SceneOptions = { ledger: 'sqlite', limits: { leaseMs: LEASE_MS, ...part }, visibilityMs: LEASE_MS };
   const clouds = await startCloudsProcess(join(folder, 'state'));
   const apps = openApps(clouds.config);
   const peaks: number[] = [];

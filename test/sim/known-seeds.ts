@@ -15,6 +15,10 @@ export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> 
   [28542, 'a client deleted what we were about to delete; our own delete, coming second, counted as a client delete'],
   [36128, 'a first look saw nothing stand and did not learn where the chain ended: its old delete counted as new'],
   [37893, 'a bucket was emptied before anybody had looked at a write in it: nothing to be done, and no violation'],
+  [
+    90_806,
+    'two buckets were emptied, and the ledger lost that alone still knew what had stood there: the checker was wrong',
+  ],
   [138_607, 'an answer to a create-only write was believed after the absence it was made for had come back'],
   [142_429, 'reseeding a bucket read its remaining history again, and took an old delete for a new one'],
   [

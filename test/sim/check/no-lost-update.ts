@@ -29,7 +29,7 @@ export function noLostUpdate(history: History, ending: Ending): readonly Violati
     }
     const names = [born, ...boundTo(history, stood)];
     const fate = names.some((name) => fateOf(name, history, ending) === null) ? null : fateOf(born, history, ending);
-    if (fate !== null && !hadTheLastWord(history, stood, born))
+    if (fate !== null && !hadTheLastWord(history, stood, born) && !wentWithItsLedger(history, stood, born))
       violations.push({
         invariant: 'I1',
         step: next?.step ?? stood.step,
@@ -126,6 +126,21 @@ function hadTheLastWord(history: History, hidden: Stood, { version }: Born): boo
       ({ site, key, step, actor, content }) =>
         site === hidden.site && key === hidden.key && step > hidden.step && actor === 'client' && content !== null,
     )
+  );
+}
+
+/** Every bucket that held its bytes was emptied, and then the ledger was lost that still knew of them. */
+function wentWithItsLedger(history: History, stood: Stood, { content, key, version: { vid } }: Born): boolean {
+  const lostAt = history.drops.at(-1);
+  const isGone = (site: string, since: number) =>
+    history.disasters.some((it) => it.site === site && it.step > since && lostAt !== undefined && it.step < lostAt);
+  const ours = history.stood.filter((it) => it.actor === 'us' && it.key === key && it.step > stood.step);
+  const copies = ours.filter((it) => it.content === content);
+  const bound = [...history.bound].filter(([place, it]) => it.vid === vid && place.split('\n')[1] === key);
+  return (
+    isGone(stood.site, stood.step) &&
+    copies.every(({ site, step }) => isGone(site, step)) &&
+    bound.every(([place, { step }]) => isGone(place.split('\n')[0] as string, step))
   );
 }
 
