@@ -120,6 +120,7 @@ export function serveLinks(cloud: Cloud, broker: Broker, connection: Connection,
     if (sender.target) sender.set_target(sender.target);
     if (address === '$cbs' || address.toLowerCase().endsWith(MANAGEMENT)) {
       replies.set(String(sender.target?.address ?? sender.name), sender);
+      sender.on('settled', ({ delivery }: EventContext) => forget(delivery as Delivery));
       return;
     }
     guarded(async () => {
@@ -214,13 +215,13 @@ export function serveLinks(cloud: Cloud, broker: Broker, connection: Connection,
 
   async function settle(entity: Entity, delivery: Delivery, outcome: Outcome): Promise<void> {
     const tag = delivery.tag as unknown as Buffer;
-    if (delivery.settled || tag.length !== 16) return delivery.update(true);
+    if (delivery.settled || tag.length !== 16) return forget(delivery);
     const { refused, lost } = await meet('Settle', entity.path);
     broker.messages.tick(entity);
     const done = refused === null && broker.messages.settle(entity, tag.toString('hex'), outcome);
     if (lost) return void cut();
     const error = refused ?? (done ? null : { condition: 'com.microsoft:message-lock-lost', description: LOCK_LOST });
-    delivery.update(true, outcomeOf(error));
+    forget(delivery, outcomeOf(error));
     broker.pump(entity);
   }
 
@@ -417,6 +418,15 @@ function tellEachAlone(session: Session): void {
 
 function outcomeOf(error: Condition | null): never {
   return (error === null ? outcomes.accepted() : outcomes.rejected({ error })).described();
+}
+
+/**
+ * Of what the broker has settled nobody speaks again, though a receiver of the second mode never says so. Whatever is kept
+ * for such a word fills the session, which has room for 2,048 deliveries and then stands still.
+ */
+function forget(delivery: Delivery, outcome?: never): void {
+  delivery.update(true, outcome);
+  (delivery as { remote_settled: boolean }).remote_settled = true;
 }
 
 function missing(path: string): string {

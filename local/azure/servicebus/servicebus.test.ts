@@ -45,6 +45,23 @@ const codeOf = (call: Promise<unknown>) =>
   );
 
 describe('a queue', () => {
+  test('gives more by one link than a session has room for', async () => {
+    const queue = newQueue();
+    const sender = client.createSender(queue);
+    const count = 2_500;
+    for (let i = 0; i < count; i += 100)
+      await sender.sendMessages(Array.from({ length: 100 }, (_, j) => ({ body: i + j })));
+    const receiver = client.createReceiver(queue);
+    const bodies = new Set<unknown>();
+    for (let all = [null] as readonly unknown[]; all.length > 0; ) {
+      const messages = await receiver.receiveMessages(100, { maxWaitTimeInMs: bodies.size < count ? 3_000 : 40 });
+      await Promise.all(messages.map((message) => receiver.completeMessage(message)));
+      for (const { body } of messages) bodies.add(body);
+      all = messages;
+    }
+    expect(bodies.size).toBe(count);
+  });
+
   test('gives a message as it was sent, until it is completed', async () => {
     const queue = newQueue();
     const message = { body: { a: 'é' }, messageId: 'm1', subject: 's', applicationProperties: { n: 7, at: true } };
