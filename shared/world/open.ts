@@ -63,7 +63,9 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
       async (id, index) => {
         const site = topology.sites[index] as Site;
         try {
-          const opening = openStore(site, access, { clock, random, timer }, topology.namespace).then((opened) => {
+          // Who only looks writes no replicas, and of its probes people want to hear.
+          const writer = lookMs === undefined ? topology.namespace : undefined;
+          const opening = openStore(site, access, { clock, random, timer }, writer).then((opened) => {
             open.push(opened.close);
             return opened.store;
           });
