@@ -27,7 +27,7 @@ export interface Filled {
 const MIB = 1024 * 1024;
 /** Parts of one object under way at once, and how many bytes of all objects are held. */
 const PARTS_AT_ONCE = 4;
-const HELD_BYTES = 32 * MIB;
+const HELD_BYTES = 24 * MIB;
 /** A larger part is not held: it streams, its readers no further apart than this. */
 export const HELD_PART_BYTES_MAX = 16 * MIB;
 const STREAM_BYTES = MIB;

@@ -21,7 +21,7 @@ const KEY = 'large/object.bin';
 const PARTS_LISTED = 10_000;
 const PEAK_MEBIBYTES_MAX = 256;
 /** Long enough for a part on a busy machine, short enough to wait for those of the worker that is killed. */
-const LEASE_MS = 60_000;
+const LEASE_MS = 40_000;
 
 const { values } = parseArgs({
   options: {

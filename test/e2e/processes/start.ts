@@ -3,18 +3,16 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ANY_PORTS, type LocalConfig, type Ports } from '../../../local/config.ts';
+import { MEMORY_FLAGS } from '../../samples/memory-flags.ts';
 import type { SceneOptions } from '../scene.ts';
 import { type Child, startChild } from './child.ts';
-
-/** As functions/README.md says of a worker that copies large objects. */
-const WORKER_FLAGS = ['--max-semi-space-size=1'];
 
 const scriptOf = (name: string) => join(import.meta.dirname, `${name}.ts`);
 
 export function startWorkerProcess(config: LocalConfig, folder: string, options: SceneOptions): Promise<Child> {
   const task = join(folder, 'worker.json');
   writeFileSync(task, JSON.stringify({ config, folder, options }));
-  return startChild(scriptOf('worker'), ['--task', task], WORKER_FLAGS);
+  return startChild(scriptOf('worker'), ['--task', task], MEMORY_FLAGS);
 }
 
 export interface Clouds {
