@@ -9,7 +9,7 @@ import type { World } from '../world/world.ts';
 import { type Budget, budgetOf, roomOf } from './budget.ts';
 import { type OpenJob, PARTS_LISTED } from './jobs.ts';
 import { fromHolder, openPinned } from './read.ts';
-import type { Run } from './run.ts';
+import { type Run, setAside } from './run.ts';
 import { split } from './split.ts';
 import { isTimeUp } from './time.ts';
 
@@ -294,8 +294,7 @@ async function guarded<Answer>(run: Run, fill: Fill, act: () => Promise<Answer>)
     if (!isFault(error)) throw error;
     fill.ended = isFault(error, 'not-found') ? 'gone' : 'failed';
     if (fill.ended === 'gone') return null;
-    run.down.add(fill.open.store.site);
-    if (error.retry !== 'never') run.backSoon.add(fill.open.store.site);
+    setAside(run, fill.open.store.site, error.retry);
     return null;
   }
 }

@@ -34,10 +34,16 @@ export interface OpenJob {
 /** The job of this version for this site, if there is one. */
 export async function findJob(world: World, key: string, vid: string, site: SiteId): Promise<OpenJob | null> {
   const name = jobName(key, vid, site);
+  const { job, rev } = await jobOf(world, name);
+  return job === null ? null : { name, store: world.stores[site] as ObjectStore, job, rev };
+}
+
+/** Null: there is none, or it has ended; its revision is told all the same. */
+async function jobOf(world: World, name: string): Promise<{ readonly job: CopyJob | null; readonly rev: number }> {
   const found = await world.ledger.getRecord(jobId(name));
-  const job = found === null ? null : readCopyJob(found.value);
-  if (found === null || job === null || 'closedAt' in job) return null;
-  return { name, store: world.stores[site] as ObjectStore, job, rev: found.rev };
+  if (found === null) return { job: null, rev: 0 };
+  const job = readCopyJob(found.value);
+  return { job: 'closedAt' in job ? null : job, rev: found.rev };
 }
 
 /** The job of this version for this site: found, or begun by whoever is first. */
@@ -48,9 +54,8 @@ export async function openJob(
   store: ObjectStore,
 ): Promise<OpenJob | null> {
   const name = jobName(run.key, version.vid, store.site);
-  const found = await world.ledger.getRecord(jobId(name));
-  const known = found === null ? null : readCopyJob(found.value);
-  if (found !== null && known !== null && !('closedAt' in known)) return { name, store, job: known, rev: found.rev };
+  const { job: known, rev } = await jobOf(world, name);
+  if (known !== null) return { name, store, job: known, rev };
   for (const source of sourcesOf(version, run)) {
     const from = world.stores[source.site] as ObjectStore;
     const first = await fromHolder(run, version, source, () => readPinned(world, from, source, { start: 0, end: 1 }));
@@ -71,8 +76,8 @@ export async function openJob(
       staged: null,
       publishing: null,
     };
-    if (await world.ledger.swapRecord(jobId(name), found?.rev ?? 0, JSON.stringify(job)))
-      return { name, store, job, rev: (found?.rev ?? 0) + 1, begun: true };
+    if (await world.ledger.swapRecord(jobId(name), rev, JSON.stringify(job)))
+      return { name, store, job, rev: rev + 1, begun: true };
     await store.abortUpload(stageKey(name), upload);
     return null;
   }
@@ -89,16 +94,15 @@ export async function keepJob(world: World, open: OpenJob, known: Partial<CopyJo
 /** Removes what a job left: its parts, its uploads, its stage object. What fails here, the reaper removes later. */
 export async function closeJob(world: World, name: string, store: ObjectStore): Promise<void> {
   try {
-    const found = await world.ledger.getRecord(jobId(name));
-    const job = found === null ? null : readCopyJob(found.value);
+    const { job, rev } = await jobOf(world, name);
     for (const record of await world.ledger.listRecords({ prefix: partsPrefix(name), limit: PARTS_LISTED }))
       await world.ledger.swapRecord(record.id, record.rev, null);
-    if (found === null || job === null || 'closedAt' in job) return;
+    if (job === null) return;
     await store.abortUpload(stageKey(name), job.upload);
     if (job.publishing !== null) await store.abortUpload(job.key, job.publishing.progress);
     await store.delete(stageKey(name), { kind: 'always' });
     const closed: ClosedJob = { closedAt: world.clock.now() };
-    await world.ledger.swapRecord(found.id, found.rev, JSON.stringify(closed));
+    await world.ledger.swapRecord(jobId(name), rev, JSON.stringify(closed));
   } catch (error) {
     if (!isFault(error)) throw error;
   }

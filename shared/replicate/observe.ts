@@ -10,7 +10,7 @@ import type { SiteId } from '../model/site.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
 import { readSums, toWhole } from './read.ts';
-import type { Run } from './run.ts';
+import { isExact, type Run, setAside } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
 
 /** Larger objects are read when they are wanted, and not with the look: so many of them may be under way at once. */
@@ -42,10 +42,6 @@ export async function observe(
     [...open].filter((site) => world.stores[site]).map((site) => lookAt(world, run, site, item, open.size === 1)),
   );
   return [...looks, ...found.filter((look) => look !== null)];
-}
-
-function isExact(world: World, site: SiteId): boolean {
-  return world.stores[site]?.capabilities.exactToken ?? false;
 }
 
 /**
@@ -122,8 +118,7 @@ async function readStanding(run: Run, store: ObjectStore): Promise<ObjectVersion
 }
 
 function failed(run: Run, site: SiteId, error: Fault): null {
-  run.down.add(site);
-  if (error.retry !== 'never') run.backSoon.add(site);
+  setAside(run, site, error.retry);
   if (run.named.has(site)) run.unanswered.set(site, error);
   return null;
 }

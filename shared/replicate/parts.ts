@@ -12,7 +12,7 @@ import { askForHelp } from './help.ts';
 import { closeJob, keepJob, type OpenJob, openJob } from './jobs.ts';
 import { publish } from './publish.ts';
 import { agrees, matchesStored } from './read.ts';
-import type { Run } from './run.ts';
+import { type Run, setAside } from './run.ts';
 import { isTimeUp } from './time.ts';
 import type { Target } from './write.ts';
 
@@ -61,8 +61,7 @@ async function tried(run: Run, { site, intent }: Target, act: () => Promise<unkn
     if ((await act()) === null) run.refused.add(intent.wid);
   } catch (error) {
     if (!isFault(error)) throw error;
-    run.down.add(site);
-    if (error.retry !== 'never') run.backSoon.add(site);
+    setAside(run, site, error.retry);
     run.refused.add(intent.wid);
   }
 }
@@ -70,8 +69,7 @@ async function tried(run: Run, { site, intent }: Target, act: () => Promise<unkn
 /** Not written to any more in this run, so that the key stays due; what is done counts for the next one. */
 function leave(run: Run, site: SiteId): null {
   run.outOfTime = true;
-  run.down.add(site);
-  run.backSoon.add(site);
+  setAside(run, site);
   return null;
 }
 
@@ -93,8 +91,7 @@ async function stage(
   if (filled.kind === 'out-of-time' || (filled.kind === 'busy' && endsInTime)) return leave(run, store.site);
   // Whoever copies the last part goes on; and the key is due soon, in case that nobody does.
   if (filled.kind === 'busy' && world.rules['parts-complete']) {
-    run.down.add(store.site);
-    run.backSoon.add(store.site);
+    setAside(run, store.site);
     return null;
   }
   if (isTimeUp(world)) return leave(run, store.site);

@@ -2,7 +2,7 @@
 
 import type { CustomAnswer, Decision, Seen } from '../decide/decide.ts';
 import type { Look } from '../decide/look.ts';
-import type { Fault } from '../model/fault.ts';
+import type { Fault, Retry } from '../model/fault.ts';
 import type { Intent } from '../model/key-item.ts';
 import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
@@ -104,7 +104,7 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     down: run.down,
     backSoon: run.backSoon,
     looks,
-    exactToken: (site) => world.stores[site]?.capabilities.exactToken ?? false,
+    exactToken: (site) => isExact(world, site),
     spent: run.spent,
     refused: run.refused,
     unsure: run.unsure,
@@ -115,6 +115,17 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     answer: run.customAnswer,
     lookedEverywhere: run.lookedEverywhere,
   };
+}
+
+/** Whether the token of a site proves what a write to it replaced. */
+export function isExact(world: World, site: SiteId): boolean {
+  return world.stores[site]?.capabilities.exactToken ?? false;
+}
+
+/** A site failed us, and may well answer a while later, unless trying again is of no use. */
+export function setAside(run: Run, site: SiteId, retry: Retry = 'later'): void {
+  run.down.add(site);
+  if (retry !== 'never') run.backSoon.add(site);
 }
 
 export async function acknowledgeOnce(run: Run): Promise<void> {

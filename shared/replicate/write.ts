@@ -13,7 +13,7 @@ import type { World } from '../world/world.ts';
 import { leftByDelete } from './observe.ts';
 import { copyByParts } from './parts.ts';
 import { readVersion } from './read.ts';
-import type { Run } from './run.ts';
+import { type Run, setAside } from './run.ts';
 
 export interface Target {
   readonly site: SiteId;
@@ -74,8 +74,7 @@ export async function attempt(
     const contended = kind === 'precondition' || kind === 'conflict';
     (kind === 'timeout' ? run.unsure : run.refused).add(intent.wid);
     if (contended || kind === 'timeout' || kind === 'not-found') run.lookAt.add(site);
-    if (!contended) run.down.add(site);
-    if (!contended && retry !== 'never') run.backSoon.add(site);
+    if (!contended) setAside(run, site, retry);
     if (retry === 'never' && !contended && kind !== 'not-found')
       world.report({ severity: 'alarm', what: 'cannot-hold', site, key: run.key, detail: message });
     return kind === 'timeout' ? 'unknown' : 'not-done';
