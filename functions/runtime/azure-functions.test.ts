@@ -8,6 +8,7 @@ import { fault } from '../../shared/model/fault.ts';
 import { openServiceBusQueue } from '../../shared/queue/servicebus.ts';
 import { openSystemTimer } from '../../shared/world/system.ts';
 import type { Timer } from '../../shared/world/world.ts';
+import { until } from '../../test/samples/until.ts';
 import { openScene } from '../../test/scenario/world.ts';
 import { openSource } from '../replicator.ts';
 import { openAzureFunctions, registerAzureFunctions } from './azure-functions.ts';
@@ -44,14 +45,6 @@ function openManualTimer() {
       for (const run of waiting.splice(0)) run();
     },
   };
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1_000; tries++) {
-    if (await holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  expect.unreachable('it did not come to pass');
 }
 
 async function open({ timer = openSystemTimer() } = {}) {

@@ -5,6 +5,7 @@ import { openMemoryQueue } from '../../shared/queue/memory.ts';
 import type { Queue } from '../../shared/queue/queue.ts';
 import type { Source } from '../../shared/replicate/consume.ts';
 import { openSystemTimer } from '../../shared/world/system.ts';
+import { until } from '../../test/samples/until.ts';
 import { openScene, type Scene } from '../../test/scenario/world.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from './worker.ts';
 
@@ -20,14 +21,6 @@ function start({ world }: Scene, queues: readonly Queue[], options: Partial<Work
   const worker = startWorker(world, sources, { timer, ...options });
   running.push(worker);
   return worker;
-}
-
-async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
-    if (await holds()) return;
-    await new Promise((resolve) => timer.after(10, () => resolve(undefined)));
-  }
-  expect.unreachable('it did not come to pass');
 }
 
 describe('a worker', () => {

@@ -11,6 +11,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fail, whole } from '../samples/arguments.ts';
 import { type Pair, readEnd } from './ends.ts';
 import { keepRun } from './history.ts';
 import { rcloneVersion } from './rclone.ts';
@@ -117,15 +118,4 @@ async function versions(): Promise<Run['versions']> {
     node: process.version,
     rclone: (await rcloneVersion()) ?? 'not installed',
   };
-}
-
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) fail(`--${name} ${text}: expected a whole number`);
-  return value;
-}
-
-function fail(text: string): never {
-  console.error(text);
-  process.exit(2);
 }

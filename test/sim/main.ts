@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { RULES, type RuleName } from '#shared/decide/rules.ts';
+import { fail, whole } from '../samples/arguments.ts';
 import { runSeed } from './run.ts';
 import { readScenario, type SimSite } from './scenario.ts';
 import type { Batch, BatchResult } from './worker.ts';
@@ -105,15 +106,4 @@ function inWorker(batch: Batch): Promise<BatchResult> {
     worker.once('message', resolve);
     worker.once('error', reject);
   });
-}
-
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) fail(`--${name} ${text}: expected a whole number`);
-  return value;
-}
-
-function fail(text: string): never {
-  console.error(text);
-  process.exit(2);
 }
