@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { computeChecksums } from './checksums.ts';
+import { withDirectCopies } from './copies.ts';
 
 /** As LokiJS keeps it; `$loki` is its number within the collection. */
 export interface LokiDocument {
@@ -61,6 +62,9 @@ function loadFrom(file: string, name: string) {
   return createRequire(file)(name);
 }
 
+/** Its classes are patched once, however many of it there are in a process. */
+let isHurried = false;
+
 /** `folder` null: the bytes live in memory. */
 export function openAzurite(folder: string | null): Azurite {
   const load = createRequire(import.meta.url);
@@ -70,6 +74,15 @@ export function openAzurite(folder: string | null): Azurite {
   const { MemoryExtentChunkStore } = load(`${parts}/common/persistence/MemoryExtentStore.js`);
   const Loki = loadFrom(load.resolve('azurite'), 'lokijs');
   load(`${parts}/common/utils/utils.js`).computeTransactionalChecksums = computeChecksums;
+  if (!isHurried) {
+    const { default: Handler } = load(`${parts}/blob/handlers/BlockBlobHandler.js`);
+    const { extractStoragePartsFromPath } = load(`${parts}/blob/middlewares/blobStorageContext.middleware.js`);
+    Handler.prototype.stageBlockFromURL = withDirectCopies(
+      Handler.prototype.stageBlockFromURL,
+      extractStoragePartsFromPath,
+    );
+    isHurried = true;
+  }
 
   const configuration = new Configuration();
   const location = { locationId: 'Default', locationPath: folder, maxConcurrency: EXTENT_WRITERS };

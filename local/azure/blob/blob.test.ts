@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { createConnection } from 'node:net';
-import { BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob';
+import { BlobSASPermissions, BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob';
 import { afterAll, describe, expect, test } from 'vitest';
+import { crc64nvme } from '#shared/model/crc.ts';
 import { type OpenCloud, openCloud } from '../../cloud.ts';
 import { type BlobService, startBlob } from './blob.ts';
 import type { StorageEvent } from './events.ts';
@@ -61,6 +63,44 @@ describe('blobs', () => {
     expect(copied.map(({ data }) => data.api)).toEqual(['CopyBlob']);
     const sequence = [put, list, copied[0]].map((it) => String(it?.data.sequencer));
     expect([...sequence].sort()).toEqual(sequence);
+  });
+});
+
+describe('a block from a URL', () => {
+  test('holds the range of the source and tells its CRC-64, across blocks and of a blob written whole', async () => {
+    const bytes = randomBytes(300_000);
+    const [whole, blocks, target] = ['whole', 'blocks', 'target'].map((name) => box.getBlockBlobClient(`from ${name}`));
+    if (!whole || !blocks || !target) throw new Error('three clients were made');
+    await whole.upload(bytes, bytes.length);
+    const ids = ['1', '2', '3'].map((id) => Buffer.from(id).toString('base64'));
+    for (const [index, id] of ids.entries())
+      await blocks.stageBlock(id, bytes.subarray(index * 100_000, (index + 1) * 100_000), 100_000);
+    await blocks.commitBlockList(ids);
+    const [first = '', second = ''] = ids;
+    for (const source of [whole, blocks]) {
+      const url = await source.generateSasUrl({
+        permissions: BlobSASPermissions.parse('r'),
+        expiresOn: new Date('2100-01-01'),
+      });
+      const told = [
+        await target.stageBlockFromURL(first, url, 50_000, 200_000),
+        await target.stageBlockFromURL(second, url, 250_000, 50_000),
+      ];
+      const parts = [bytes.subarray(50_000, 250_000), bytes.subarray(250_000)];
+      expect(told.map(({ xMsContentCrc64 = [] }) => Buffer.from(xMsContentCrc64).readBigUInt64LE())).toEqual(
+        parts.map((part) => crc64nvme(part)),
+      );
+      await target.commitBlockList([first, second]);
+      expect(Buffer.compare(await target.downloadToBuffer(), bytes.subarray(50_000))).toBe(0);
+    }
+  });
+
+  test('is refused without the right to read the source', async () => {
+    const source = box.getBlockBlobClient('closed');
+    await source.upload('x', 1);
+    const id = Buffer.from('1').toString('base64');
+    const copying = box.getBlockBlobClient('never').stageBlockFromURL(id, source.url, 0, 1);
+    await expect(copying).rejects.toMatchObject({ code: 'CannotVerifyCopySource' });
   });
 });
 
