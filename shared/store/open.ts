@@ -4,6 +4,7 @@ import { invalid } from '../model/fault.ts';
 import type { Cloud, Site } from '../model/site.ts';
 import type { AzureBlobStoreOptions } from './azblob.ts';
 import type { GcsStoreOptions } from './gcs.ts';
+import { type Arrived, withArrivals } from './layers/arrivals.ts';
 import { withBreaker } from './layers/breaker.ts';
 import { withCanonicalNames } from './layers/canonical.ts';
 import { type RetryOptions, withRetry } from './layers/retry.ts';
@@ -58,10 +59,12 @@ export function requestIdsOf(namespace: string): string {
 export async function openStore(
   site: Site,
   access: StoreAccess,
-  retry: RetryOptions,
+  options: RetryOptions & { readonly arrived?: Arrived },
   writer?: string,
 ): Promise<OpenStore> {
   const opened = await OPENERS[site.cloud](site, access, writer);
-  const patient = withBreaker(withRetry(opened, retry), retry);
+  const { arrived } = options;
+  const told = arrived === undefined ? opened : withArrivals(opened, arrived);
+  const patient = withBreaker(withRetry(told, options), options);
   return { store: withCanonicalNames(patient, site.cloud), close: () => opened.close?.() };
 }

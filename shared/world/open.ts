@@ -16,7 +16,7 @@ import { type DeadlineLimits, withDeadline } from '../store/layers/deadline.ts';
 import { openStore, type StoreAccess } from '../store/open.ts';
 import { checkStores } from './check.ts';
 import { inTime } from './in-time.ts';
-import { openSystemClock, openSystemRandom, openSystemTimer, soon } from './system.ts';
+import { openCollector, openSystemClock, openSystemRandom, openSystemTimer, soon } from './system.ts';
 import type { CustomResolver, Notice, World } from './world.ts';
 
 /** How to reach the clouds, where that is not what their SDKs find by themselves. */
@@ -52,6 +52,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
   const clock = openSystemClock();
   const random = openSystemRandom();
   const timer = openSystemTimer();
+  const arrived = openCollector();
   const open: Array<() => unknown> = [];
   const close = async () => {
     const closed = await Promise.allSettled(open.splice(0).map(async (each) => each()));
@@ -65,7 +66,7 @@ export async function openWorld(settings: Settings): Promise<OpenWorld> {
         try {
           // Who only looks writes no replicas, and of its probes people want to hear.
           const writer = lookMs === undefined ? topology.namespace : undefined;
-          const opening = openStore(site, access, { clock, random, timer }, writer).then((opened) => {
+          const opening = openStore(site, access, { clock, random, timer, arrived }, writer).then((opened) => {
             open.push(opened.close);
             return opened.store;
           });

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import type { LocalConfig } from '../../local/config.ts';
 import type { CloudName } from '../../local/faults.ts';
 import type { LedgerKind } from '../../local/replication.ts';
-import { MEMORY_FLAGS } from '../samples/memory-flags.ts';
 import { type Child, openChild } from './child.ts';
 import type { Counts } from './counts.ts';
 import type { Verdict, Writing, Written } from './processes/load.ts';
@@ -114,9 +113,7 @@ export async function openBenchWorld({ seed, durable = false }: WorldOptions): P
       },
 
       async openWorker({ ledger = 'sqlite', concurrency, sites, profiles, config: way = config } = {}) {
-        const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
-        // As functions/README.md says of a worker.
-        const execArgv = [...MEMORY_FLAGS, ...profiling];
+        const execArgv = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
         const child = open('worker', { execArgv });
         await child.ask('start', {
           config: way,

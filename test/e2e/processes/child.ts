@@ -11,12 +11,8 @@ export interface Child {
 }
 
 /** Answers when the process has printed a line; one that ends before is an error with what it complained of. */
-export async function startChild(
-  script: string,
-  args: readonly string[],
-  flags: readonly string[] = [],
-): Promise<Child> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...flags, script, ...args]);
+export async function startChild(script: string, args: readonly string[]): Promise<Child> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...args]);
   let complaints = '';
   child.stderr.on('data', (bytes) => {
     complaints = `${complaints}${bytes}`.slice(-20_000);

@@ -3,7 +3,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ANY_PORTS, type LocalConfig, type Ports } from '../../../local/config.ts';
-import { MEMORY_FLAGS } from '../../samples/memory-flags.ts';
 import type { SceneOptions } from '../scene.ts';
 import { type Child, startChild } from './child.ts';
 
@@ -12,7 +11,7 @@ const scriptOf = (name: string) => join(import.meta.dirname, `${name}.ts`);
 export function startWorkerProcess(config: LocalConfig, folder: string, options: SceneOptions): Promise<Child> {
   const task = join(folder, 'worker.json');
   writeFileSync(task, JSON.stringify({ config, folder, options }));
-  return startChild(scriptOf('worker'), ['--task', task], MEMORY_FLAGS);
+  return startChild(scriptOf('worker'), ['--task', task]);
 }
 
 export interface Clouds {
