@@ -17,7 +17,8 @@ export interface WireRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | StreamedPart;
+  /** Pieces are sent one after the other as they are, without a copy of them all. */
+  readonly body?: Uint8Array | readonly Uint8Array[] | StreamedPart;
   /** Statuses that are answers; every other one is a Fault. */
   readonly expected: readonly number[];
   /** Whether it may have happened although no answer tells so. */
@@ -60,7 +61,7 @@ export function openWire({ requestTimeoutMs, idleTimeoutMs, headersFor }: WireOp
 
   async function begin({ method, url, headers, body }: WireRequest, signal: AbortSignal): Promise<IncomingMessage> {
     const own = await headersFor(url);
-    const length = body === undefined ? {} : { 'content-length': String(sizeOf(body)) };
+    const length = body === undefined ? {} : { 'content-length': String(lengthOf(body)) };
     const options = { method, headers: { ...own, ...length, ...headers }, signal };
     return new Promise((resolve, reject) => {
       const outgoing = url.startsWith('https:')
@@ -70,6 +71,11 @@ export function openWire({ requestTimeoutMs, idleTimeoutMs, headersFor }: WireOp
       // Not once: a request that is aborted after its answer began tells of it here as well.
       outgoing.on('error', reject);
       if (body === undefined || body instanceof Uint8Array) outgoing.end(body);
+      else if (isPieces(body)) {
+        outgoing.cork();
+        for (const piece of body) outgoing.write(piece);
+        outgoing.end();
+      }
       // Whichever end breaks, the other one learns of it.
       else pipeline(Readable.from(bytesOf(body), { objectMode: false }), outgoing, (error) => error && reject(error));
     });
@@ -118,6 +124,14 @@ export function openWire({ requestTimeoutMs, idleTimeoutMs, headersFor }: WireOp
       secure.destroy();
     },
   };
+}
+
+function isPieces(body: Uint8Array | readonly Uint8Array[] | StreamedPart): body is readonly Uint8Array[] {
+  return Array.isArray(body);
+}
+
+function lengthOf(body: Uint8Array | readonly Uint8Array[] | StreamedPart): number {
+  return isPieces(body) ? body.reduce((sum, { length }) => sum + length, 0) : sizeOf(body);
 }
 
 /** Time runs only while we wait for the service, not while the reader works. */

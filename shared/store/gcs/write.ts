@@ -57,11 +57,11 @@ async function putWhole(
     method: 'POST',
     url: bucket.upload({ uploadType: 'multipart', ...conditionsOf(condition) }),
     headers: { 'content-type': `multipart/related; boundary=${boundary}` },
-    body: Buffer.concat([
+    body: [
       Buffer.from(`${opening}--${boundary}\r\ncontent-type: ${String(resource.contentType)}\r\n\r\n`),
       bytes,
       Buffer.from(`\r\n--${boundary}--\r\n`),
-    ]),
+    ],
     expected: [200],
     writes: true,
   });
