@@ -59,7 +59,7 @@ const MEBIBYTE = 1024 ** 2;
 
 export const DEFAULT_LIMITS: Limits = {
   skewBoundMs: 2 * SECOND_MS,
-  stageOverBytes: 64 * MEBIBYTE,
+  stageOverBytes: 16 * MEBIBYTE,
   partBytes: 8 * MEBIBYTE,
   leaseMs: 15 * MINUTE_MS,
   tombstoneGraceMs: 45 * DAY_MS,

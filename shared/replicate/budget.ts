@@ -1,5 +1,6 @@
-/** How many bytes of large objects a process holds at once, however many of them it copies. */
+/** How many bytes a process holds at once, however many objects it copies. */
 
+export const HELD_BYTES = 24 * 1024 * 1024;
 const budgets = new WeakMap<object, Budget>();
 
 export interface Budget {
@@ -18,8 +19,8 @@ export function roomOf({ spare }: Budget, bytes: number): Uint8Array {
 }
 
 /** The one of this place: all worlds of a process that share it share the bytes. */
-export function budgetOf(place: object, bytesMax: number): Budget {
-  const budget = budgets.get(place) ?? openBudget(bytesMax);
+export function budgetOf(place: object): Budget {
+  const budget = budgets.get(place) ?? openBudget(HELD_BYTES);
   budgets.set(place, budget);
   return budget;
 }

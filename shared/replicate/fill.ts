@@ -6,7 +6,7 @@ import { fault, isFault } from '../model/fault.ts';
 import type { LogicalVersion } from '../model/key-item.ts';
 import type { ByteRange, ObjectStore, PartReceipt } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { type Budget, budgetOf, roomOf } from './budget.ts';
+import { type Budget, budgetOf, HELD_BYTES, roomOf } from './budget.ts';
 import { type OpenJob, PARTS_LISTED } from './jobs.ts';
 import { fromHolder, openPinned } from './read.ts';
 import { type Run, setAside } from './run.ts';
@@ -25,9 +25,8 @@ export interface Filled {
 }
 
 const MIB = 1024 * 1024;
-/** Parts of one object under way at once, and how many bytes of all objects are held. */
+/** Parts of one object under way at once. */
 const PARTS_AT_ONCE = 4;
-const HELD_BYTES = 24 * MIB;
 /** A larger part is not held: it streams, its readers no further apart than this. */
 export const HELD_PART_BYTES_MAX = 16 * MIB;
 const STREAM_BYTES = MIB;
@@ -76,7 +75,7 @@ async function fillAlike(
 
   const lanes = partBytes > HELD_PART_BYTES_MAX ? PARTS_AT_ONCE : Math.floor(HELD_BYTES / partBytes);
   const parts = partsFrom(run, count);
-  const budget = budgetOf(world.ledger, HELD_BYTES);
+  const budget = budgetOf(world.ledger);
   await inLanes(Math.min(PARTS_AT_ONCE, lanes), parts, async (part, keepLast) => {
     if (!fills.some((fill) => isFree(world, run, fill, part))) return keepLast().then(() => NOTHING);
     // Leased only when there is room for it, so that nobody waits for a part that waits.

@@ -21,23 +21,38 @@ export interface Source {
   readonly phys: string;
 }
 
-export async function readWhole(store: ObjectStore, key: string, phys: string, range?: ByteRange): Promise<Whole> {
+export async function readWhole(
+  store: ObjectStore,
+  key: string,
+  phys: string,
+  range?: ByteRange,
+  room?: Uint8Array,
+): Promise<Whole> {
   const { version, body } = await store.get(key, phys, range);
-  return toWhole(version, body);
+  const { start, end } = range ?? { start: 0, end: version.sizeBytes };
+  return toWhole(version, body, room ?? Math.max(0, Math.min(end, version.sizeBytes) - start));
 }
 
-export async function toWhole(version: ObjectVersion, body: AsyncIterable<Uint8Array>): Promise<Whole> {
+/**
+ * Into the room that is given, or one of the size that is expected. What does not fit is summed all the same, so that it
+ * shows.
+ */
+export async function toWhole(
+  version: ObjectVersion,
+  body: AsyncIterable<Uint8Array>,
+  room: Uint8Array | number = version.sizeBytes,
+): Promise<Whole> {
   const sums = openChecksums();
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) {
-    sums.update(chunk);
-    chunks.push(chunk);
+  let bytes: Uint8Array = typeof room === 'number' ? new Uint8Array(0) : room;
+  let size = 0;
+  for await (const piece of body) {
+    sums.update(piece);
+    // Most small bodies come as one piece, which then is the room.
+    if (size === 0 && typeof room === 'number') bytes = piece.length >= room ? piece : Buffer.allocUnsafeSlow(room);
+    if (bytes !== piece) bytes.set(piece.subarray(0, bytes.length - size), size);
+    size = Math.min(size + piece.length, bytes.length);
   }
-  return {
-    version,
-    bytes: chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks),
-    checksums: sums.result(),
-  };
+  return { version, bytes: bytes.subarray(0, size), checksums: sums.result() };
 }
 
 /** What the bytes add up to, of which none are kept. */
@@ -48,12 +63,15 @@ export async function readSums(store: ObjectStore, key: string, phys: string): P
 }
 
 /** The bytes of a version from whichever holder still has them; null when none could give them in this run. */
-export async function readVersion(world: World, run: Run, version: LogicalVersion): Promise<Whole | null> {
-  const held = heldOf(world, run, version);
-  if (held !== null) return held;
+export async function readVersion(
+  world: World,
+  run: Run,
+  version: LogicalVersion,
+  room?: Uint8Array,
+): Promise<Whole | null> {
   for (const source of sourcesOf(version, run)) {
     const store = world.stores[source.site] as ObjectStore;
-    const whole = await fromHolder(run, version, source, () => readPinned(world, store, source));
+    const whole = await fromHolder(run, version, source, () => readPinned(world, store, source, undefined, room));
     if (whole === null) continue;
     if (isSound(version, whole) || !world.rules['checked-read']) return whole;
     world.report({
@@ -69,7 +87,7 @@ export async function readVersion(world: World, run: Run, version: LogicalVersio
 }
 
 /** The bytes that came with the look, if they are those of this version. */
-function heldOf(world: World, { held, key }: Run, version: LogicalVersion): Whole | null {
+export function heldOf(world: World, { held, key }: Run, version: LogicalVersion): Whole | null {
   if (held === null || !world.rules['pinned-read']) return null;
   const holder = version.holders[held.site];
   const same = holder?.phys === held.whole.version.phys && (holder.key ?? key) === key;
@@ -121,8 +139,14 @@ export function matchesStored(stored: ObjectVersion['checksums'], sums: Checksum
   return crc32c === sums.crc32c && crc64nvme === sums.crc64nvme;
 }
 
-export async function readPinned(world: World, store: ObjectStore, source: Source, range?: ByteRange): Promise<Whole> {
-  return readWhole(store, source.key, await physOf(world, store, source), range);
+export async function readPinned(
+  world: World,
+  store: ObjectStore,
+  source: Source,
+  range?: ByteRange,
+  room?: Uint8Array,
+): Promise<Whole> {
+  return readWhole(store, source.key, await physOf(world, store, source), range, room);
 }
 
 /** The same, as a stream. */

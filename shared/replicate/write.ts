@@ -10,10 +10,14 @@ import type { ObjectMetadata, ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore, PutOptions, WriteCondition } from '../store/store.ts';
 import type { World } from '../world/world.ts';
+import { budgetOf, roomOf } from './budget.ts';
 import { leftByDelete } from './observe.ts';
 import { copyByParts } from './parts.ts';
-import { readVersion } from './read.ts';
+import { heldOf, readVersion, type Whole } from './read.ts';
 import { type Run, setAside } from './run.ts';
+
+/** Objects of about one size use the same rooms again. */
+const ROOM_BYTES_MIN = 256 * 1024;
 
 export interface Target {
   readonly site: SiteId;
@@ -28,20 +32,44 @@ export async function write(world: World, run: Run, { winner, writes, item }: De
 }
 
 async function copyWhole(world: World, run: Run, version: LogicalVersion, targets: readonly Target[]): Promise<void> {
-  const whole = await readVersion(world, run, version);
+  // What came with the look is here already, and little.
+  const held = heldOf(world, run, version);
+  if (held !== null) {
+    await putWhole(world, run, version, targets, held);
+    return;
+  }
+  const budget = budgetOf(world.ledger);
+  const roomBytes = 2 ** Math.ceil(Math.log2(Math.max(ROOM_BYTES_MIN, version.sizeBytes)));
+  await budget.within(roomBytes, async () => {
+    const room = roomOf(budget, roomBytes);
+    const whole = await readVersion(world, run, version, room);
+    // Bytes that are still on their way after a failure must not change under it.
+    if (await putWhole(world, run, version, targets, whole)) budget.spare.push(room);
+  });
+}
+
+/** True: everybody has taken it. */
+async function putWhole(
+  world: World,
+  run: Run,
+  version: LogicalVersion,
+  targets: readonly Target[],
+  whole: Whole | null,
+): Promise<boolean> {
   if (whole === null) {
     for (const { intent } of targets) run.refused.add(intent.wid);
-    return;
+    return false;
   }
   const { bytes, checksums } = whole;
   const { metadata } = whole.version;
-  await Promise.all(
+  const ends = await Promise.all(
     targets.map((target) =>
       attempt(world, run, target, (store) =>
         store.put(run.key, bytes, putOptions(world, run.key, version, target, metadata, checksums)),
       ),
     ),
   );
+  return ends.every((end) => end === 'done');
 }
 
 async function remove(world: World, run: Run, target: Target): Promise<void> {
