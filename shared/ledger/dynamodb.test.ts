@@ -7,6 +7,7 @@ import { plantDynamoRow } from '../../test/conformance/ledger-plant.ts';
 import { entry, item, noted, rich } from '../../test/conformance/ledger-samples.ts';
 import { type Bench, CREDENTIALS, openDynamoBench } from '../../test/samples/dynamodb.ts';
 import { type FaultKind, isFault, type Retry } from '../model/fault.ts';
+import type { KeyItem } from '../model/key-item.ts';
 import { createLedgerTable, type DynamoLedgerOptions, openDynamoLedger } from './dynamodb.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -196,13 +197,16 @@ describe('what is stored', () => {
       const { readUnits, writeUnits } = bench.consumed();
       return [readUnits - before.readUnits, writeUnits - before.writeUnits];
     };
-    const swap = (rev: number, due: number | null, epoch = 1) =>
-      cost(() => ledger.compareAndSet({ ...rich('k'), due }, { rev, epoch }));
+    const swap = (rev: number, due: number | null, changes: Partial<KeyItem> = {}) =>
+      cost(() => ledger.compareAndSet({ ...rich('k'), due, ...changes }, { rev, epoch: 1 }));
     const create = (key: string) => ledger.compareAndSet({ ...rich(key), due: null }, { rev: 0, epoch: 1 });
     expect(await cost(() => ledger.get('k'))).toEqual([2, 0]);
     expect(await swap(0, 5)).toEqual([1, 2]);
     expect(await swap(1, null)).toEqual([1, 2]);
     expect(await swap(2, null)).toEqual([1, 1]);
+    // Due, and not in the index.
+    expect(await swap(3, 5, { unlisted: true })).toEqual([1, 1]);
+    expect(await swap(4, null)).toEqual([1, 1]);
     // Lost: the condition is charged, and no more.
     expect(await swap(0, null)).toEqual([1, 1]);
     expect(await cost(() => ledger.appendLog(entry('k', 'e', 1)))).toEqual([0, 1]);

@@ -4,7 +4,7 @@
  */
 
 import { fault, invalid, isFault } from '../model/fault.ts';
-import type { KeyItem } from '../model/key-item.ts';
+import { type KeyItem, listedAt } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
 import { openTogether } from '../model/together.ts';
@@ -193,7 +193,8 @@ export async function openDynamoLedger(options: DynamoLedgerOptions): Promise<Le
     },
 
     async compareAndSet(next: KeyItem, expected: Expected): Promise<Swap> {
-      const { key, due } = next;
+      const { key } = next;
+      const due = listedAt(next);
       const { rev, epoch } = expected;
       const item = toPacked(toItemText(next, expected), key);
       const row: Row = { ...keyOf('item', key), rev: toNumber(rev + 1), fence: toNumber(epoch), item };

@@ -1,7 +1,7 @@
 /** A ledger in Google Firestore: one document for every item, written if it is unchanged and the epoch stands. */
 
 import { Fault, fault, invalid } from '../model/fault.ts';
-import type { KeyItem } from '../model/key-item.ts';
+import { type KeyItem, listedAt } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
 import {
@@ -92,7 +92,8 @@ export async function openFirestoreLedger(options: FirestoreLedgerOptions): Prom
     },
 
     async compareAndSet(next: KeyItem, expected: Expected): Promise<Swap> {
-      const { key, due } = next;
+      const { key } = next;
+      const due = listedAt(next);
       const item = { stringValue: toItemText(next, expected) };
       const fields = { name: { stringValue: key }, rev: { integerValue: expected.rev + 1 }, item };
       const withDue = due === null ? fields : { ...fields, due: { integerValue: due } };

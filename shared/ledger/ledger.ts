@@ -35,7 +35,7 @@ export interface Ledger {
   /** Forgets the item, under the same conditions. */
   remove(key: string, expected: { readonly rev: number; readonly epoch: number }): Promise<Swap>;
 
-  /** Keys whose `due` is at or before `now`, the most overdue first. May lag behind; it only finds keys. */
+  /** Keys listed (`listedAt`) at or before `now`, the most overdue first. May lag behind; it only finds keys. */
   listDue(now: number, limit: number): Promise<readonly string[]>;
 
   /** Keys of all items in key order (UTF-8 bytes), greater than `after`. */

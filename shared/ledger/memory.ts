@@ -1,6 +1,6 @@
 /** A ledger in memory: the reference for every other driver, and what simulations run on. */
 
-import type { KeyItem } from '../model/key-item.ts';
+import { type KeyItem, listedAt } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
 import type { Ledger, LedgerRead, LedgerRecord, Swap } from './ledger.ts';
@@ -57,7 +57,8 @@ export function openMemoryLedger(): MemoryLedger {
     },
 
     async compareAndSet(next: KeyItem, expected: Expected): Promise<Swap> {
-      const { key, due } = next;
+      const { key } = next;
+      const due = listedAt(next);
       const text = toItemText(next, expected);
       const refused = refusal(key, expected);
       if (refused !== null) return refused;

@@ -1,7 +1,7 @@
 /** A ledger in one SQLite file, which several processes of one machine may open at the same time. */
 
 import type { SQLInputValue, StatementSync } from 'node:sqlite';
-import type { KeyItem } from '../model/key-item.ts';
+import { type KeyItem, listedAt } from '../model/key-item.ts';
 import { checkKey } from '../model/key-map.ts';
 import type { LogEntry } from '../model/log-entry.ts';
 import { toSqliteFault } from '../sqlite/fault.ts';
@@ -174,7 +174,8 @@ export function openSqliteLedger(path: string, options: SqliteLedgerOptions = {}
     },
 
     async compareAndSet(next: KeyItem, expected: Expected): Promise<Swap> {
-      const { key, due } = next;
+      const { key } = next;
+      const due = listedAt(next);
       const { rev, epoch } = expected;
       const text = toItemText(next, expected);
       return swap('compareAndSet', key, expected, () =>

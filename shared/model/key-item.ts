@@ -89,9 +89,16 @@ export interface KeyItem {
   outbox: LogEntry[];
   /** When somebody must look again; null: nothing to do. */
   due: number | null;
+  /** Only where it is due: not in the index of due keys, because a message that is still kept brings somebody back. */
+  unlisted?: true;
   unresolved: Unresolved | null;
   /** This key is the conflict copy of another. */
   copyOf: { readonly key: string; readonly vid: string } | null;
   /** When the tombstone became the only version, for its collection. */
   tombstoneAt: number | null;
+}
+
+/** What the index of due keys holds of it; null: nothing. */
+export function listedAt({ due, unlisted }: KeyItem): number | null {
+  return unlisted ? null : due;
 }

@@ -100,6 +100,7 @@ describe('readKeyItem', () => {
     expect(messageOf(itemWith(['versions', 'aws:1', 'crc64nvme'], ''))).toBe('fine');
     expect(messageOf(itemWith(['versions', 'aws:1', 'holders'], {}))).toBe('fine');
     expect(messageOf(itemWith(['outbox', 0, 'by'], undefined))).toBe('fine');
+    expect(messageOf(itemWith(['unlisted'], true))).toBe('fine');
   });
 
   const wrong: readonly (readonly [message: string, path: readonly (string | number)[], value: unknown])[] = [
@@ -202,6 +203,8 @@ describe('readKeyItem', () => {
     ['item.outbox[0].site: expected a site id', ['outbox', 0, 'site'], 'EU'],
     ['item.outbox[0].note: expected a string', ['outbox', 0, 'note'], undefined],
     ['item.due: expected an integer >= 0, got "soon"', ['due'], 'soon'],
+    ['item.unlisted: expected true, and only where due is set, got false', ['unlisted'], false],
+    ['item.unlisted: expected true, and only where due is set, got null', ['unlisted'], null],
     ['item.unresolved.since: expected an integer >= 0', ['unresolved', 'since'], null],
     ['item.unresolved.reason: expected a string', ['unresolved', 'reason'], null],
     ['item.unresolved.siblings[1]: expected the name of a dot', ['unresolved', 'siblings', 1], 'gcp'],
@@ -213,6 +216,10 @@ describe('readKeyItem', () => {
 
   it.each(wrong)('says "%s"', (message, path, value) => {
     expect(messageOf(itemWith(path, value))).toContain(message);
+  });
+
+  it('wants nothing unlisted that is not due', () => {
+    expect(messageOf({ ...fullItem(), due: null, unlisted: true })).toContain('item.unlisted: expected true, and only');
   });
 
   it('wants each version under its own vid', () => {

@@ -42,7 +42,9 @@ export function readKeyItem(value: unknown): KeyItem {
     if (vid !== null) checkKnown(vid, at(at(at(path, 'sites'), site), 'vid'), versions);
   }
   readArray(fields.outbox, at(path, 'outbox'), readLogEntry);
-  readNullable(fields.due, at(path, 'due'), readTime);
+  const due = readNullable(fields.due, at(path, 'due'), readTime);
+  if (fields.unlisted !== undefined && (fields.unlisted !== true || due === null))
+    refuse(fields.unlisted, at(path, 'unlisted'), 'true, and only where due is set');
   readNullable(fields.unresolved, at(path, 'unresolved'), readUnresolved);
   readNullable(fields.copyOf, at(path, 'copyOf'), readCopyOf);
   readNullable(fields.tombstoneAt, at(path, 'tombstoneAt'), readTime);
@@ -112,7 +114,7 @@ export function readCause(value: unknown, path: Path): Cause {
 
 const ITEM_KEYS: ReadonlySet<string> = new Set([
   ...['schema', 'key', 'rev', 'epoch', 'dots', 'frontier', 'versions', 'sites', 'outbox', 'due'],
-  ...['unresolved', 'copyOf', 'tombstoneAt'],
+  ...['unlisted', 'unresolved', 'copyOf', 'tombstoneAt'],
 ]);
 const VERSION_KEYS: ReadonlySet<string> = new Set([
   ...['vid', 'dot', 'vv', 'kind', 'hlc', 'sizeBytes', 'crc32c', 'crc64nvme', 'metaDigest', 'origin', 'holders'],

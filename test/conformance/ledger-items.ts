@@ -279,6 +279,7 @@ export const ITEMS: readonly LedgerCase[] = [
       await create(bench, noted('k', 'good'));
       const wrong: readonly (readonly [field: string, changes: object])[] = [
         ['item.due', { due: Number.NaN }],
+        ['item.unlisted', { unlisted: true }],
         ['item.frontier[0]', { frontier: ['a:1'] }],
         ['item.colour', { colour: 'blue' }],
         ['item.schema', { schema: 2 }],
@@ -299,6 +300,7 @@ export const ITEMS: readonly LedgerCase[] = [
         ['item', 'null'],
         ['item.schema', JSON.stringify({ ...row, schema: 2 })],
         ['item.due', JSON.stringify({ ...row, due: 'tomorrow' })],
+        ['item.unlisted', JSON.stringify({ ...row, due: 1, unlisted: 'no' })],
         ['item.sites.a.phys', JSON.stringify({ ...row, sites: { a: {} } })],
         ['item.key', JSON.stringify({ ...row, key: 'other' })],
         ['item.rev', JSON.stringify({ ...row, rev: 77 })],

@@ -57,6 +57,20 @@ export const LISTS: readonly LedgerCase[] = [
     },
   },
   {
+    test: 'an item that is not to be listed is not found as due, until a later revision lists it',
+    async run(bench) {
+      const { ledger, eventually } = bench;
+      const hidden = { due: 1, unlisted: true } as const;
+      await create(bench, item('born hidden', hidden), item('hidden later', { due: 2 }), item('other', { due: 3 }));
+      await change(ledger, item('hidden later', hidden));
+      await eventually(async () => expect(await ledger.listDue(100, 10)).toEqual(['other']));
+      expect((await ledger.get('born hidden')).item).toMatchObject(hidden);
+      expect(await allKeys(ledger, 10)).toEqual(['born hidden', 'hidden later', 'other']);
+      await change(ledger, item('born hidden', { due: 4 }));
+      await eventually(async () => expect(await ledger.listDue(100, 10)).toEqual(['other', 'born hidden']));
+    },
+  },
+  {
     test: 'awkward keys are found when they are due',
     async run(bench) {
       await create(bench, ...AWKWARD.map((key, due) => item(key, { due })));

@@ -31,6 +31,7 @@ const anyCall = fc.oneof(
       epoch: anyOffset,
       reason: fc.string({ maxLength: 3 }),
       due: fc.option(anyTime),
+      unlisted: fc.boolean(),
     }),
   },
   fc.record({ call: fc.constant('remove' as const), key: anyKey, rev: anyOffset, epoch: anyOffset }),
@@ -79,7 +80,10 @@ async function both(ledger: Ledger, model: Model, call: Call): Promise<readonly 
     case 'get':
       return [await ledger.get(call.key), model.get(call.key)];
     case 'compareAndSet': {
-      const next = noted(call.key, call.reason, { due: call.due });
+      const next = noted(call.key, call.reason, {
+        due: call.due,
+        ...(call.unlisted && call.due !== null && { unlisted: true }),
+      });
       const expected = model.expectation(call.key, call.rev, call.epoch);
       return [await ledger.compareAndSet(next, expected), model.compareAndSet(next, expected)];
     }
@@ -153,7 +157,7 @@ function openModel(firstEpoch: number) {
     dues: (keys: readonly string[]) => keys.map((key) => items.get(key)?.due),
     listDue: (now: number, limit: number) =>
       [...items.values()]
-        .flatMap(({ due }) => (due !== null && due <= now ? [due] : []))
+        .flatMap(({ due, unlisted }) => (due !== null && due <= now && !unlisted ? [due] : []))
         .sort((a, b) => a - b)
         .slice(0, limit),
     listKeys: (after: string, limit: number) => page([...items.keys()], after, limit),

@@ -62,7 +62,7 @@ export function noted(key: string, reason: string, changes: Partial<KeyItem> = {
   return item(key, { unresolved: { reason, since: 1, siblings: [] }, ...changes });
 }
 
-/** Something in every field. */
+/** Something in every field that every item has. */
 export function rich(key: string): KeyItem {
   return item(key, {
     dots: { a: 3, b: 1_700_000_000_000 },
