@@ -155,6 +155,35 @@ describe('a Lambda function', () => {
     expect(asked).toEqual([58_000, 58_000]);
   });
 
+  it('gives back what was cut off while it was copied, and another invocation goes on with it', async () => {
+    const scene = await openDeaf();
+    scene.put('aws', 'stuck', 'text');
+    await scene.queue.send(told('stuck'));
+    const copying = Promise.withResolvers<void>();
+    scene.before = ({ place, op, args }) => {
+      if (place !== 'gcp' || op !== 'put' || args[0] !== 'stuck') return undefined;
+      copying.resolve();
+      return new Promise(() => {});
+    };
+    let ring = () => {};
+    const after: Timer['after'] = (_ms, run) => {
+      ring = run;
+      return () => {};
+    };
+    const polled = poll(scene, open(scene, { after }));
+    await copying.promise;
+    ring();
+    expect((await polled).batchItemFailures).toHaveLength(1);
+    expect(await scene.item('stuck')).toMatchObject({ unlisted: true });
+    expect(await scene.listed()).toEqual([]);
+    scene.before = () => {};
+    scene.now += scene.world.topology.limits.leaseMs + 1;
+    expect(await poll(scene, open(scene))).toEqual({ batchItemFailures: [] });
+    expect(await scene.readAll('stuck')).toEqual(['text', 'text', 'text']);
+    expect(await scene.item('stuck')).toMatchObject({ due: null });
+    expect(await scene.queue.depth()).toEqual({ waiting: 0, inFlight: 0, dead: 0 });
+  });
+
   it('copies a large object over as many invocations as it takes', async () => {
     const text = 'one object of five parts and a little more';
     const scene = await openScene({ sites: { aws: 's3', gcp: 'gcs' }, limits: { stageOverBytes: 16, partBytes: 8 } });

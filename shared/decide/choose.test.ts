@@ -26,6 +26,12 @@ describe('a choice among siblings', () => {
   const yours = version('b', 1, { holders: { b: { phys: 'v2' } } });
   const before = itemOf([mine, yours]);
 
+  it('is found by the sweep, whatever message was kept for the key', () => {
+    const after = choose({ ...before, due: 1, unlisted: true }, yours.vid, moment);
+    expect(after.due).toBe(moment.now);
+    expect(after).not.toHaveProperty('unlisted');
+  });
+
   it('makes one the winner, and the other one is in its past and in the log', () => {
     const after = choose(before, yours.vid, moment);
     expect(after).toMatchObject({ frontier: [yours.vid], unresolved: null, due: moment.now, rev: 3 });

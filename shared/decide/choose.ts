@@ -35,6 +35,7 @@ export function choose(before: KeyItem, vid: string, moment: Moment): KeyItem {
   item.frontier = [winner.vid];
   item.unresolved = null;
   item.due = moment.now;
+  delete item.unlisted;
   return item;
 }
 

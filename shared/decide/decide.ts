@@ -1,6 +1,6 @@
 /** One decision about one key: what was seen, what it means, who wins, what to write. Pure, and the only way an item changes. */
 
-import type { Intent, KeyItem, LogicalVersion } from '../model/key-item.ts';
+import { type Intent, type KeyItem, type LogicalVersion, listedAt } from '../model/key-item.ts';
 import { RESOLVER, type SiteId } from '../model/site.ts';
 import { siteOf } from '../model/topology.ts';
 import { dotName, join, type VersionVector } from '../model/version-vector.ts';
@@ -44,6 +44,8 @@ export interface Seen extends Omit<Planning, 'justLooked'> {
   readonly kept: ReadonlySet<string>;
   readonly answer: CustomAnswer | null;
   readonly lookedEverywhere: boolean;
+  /** Should this worker die, a message that it still keeps brings another one to the key. */
+  readonly covered: boolean;
 }
 
 export interface Decision {
@@ -81,6 +83,12 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
   const ask = resolution?.kind === 'ask' ? resolution : null;
   const settled = planned.behind.length === 0 && keep.length === 0 && ask === null;
   item.due = settled && item.outbox.length === 0 ? null : dueAt(item, planned, seen);
+  // Settled and due: nothing but the log is waited for.
+  const goesOn =
+    settled || planned.intents.length + planned.look.length + keep.length > 0 || planned.lookEverywhere || ask !== null;
+  const unlisted = item.due !== null && seen.covered && goesOn && !isListed(before);
+  if (unlisted && isQuick(winner, keep, seen)) item.unlisted = true;
+  else delete item.unlisted;
   noteTombstone(item, settled, winner, seen.now);
   return {
     item,
@@ -97,6 +105,17 @@ export function decide(before: KeyItem | null, key: string, seen: Seen): Decisio
     ask,
     settled,
   };
+}
+
+/** Once it is in the index it stays there until it is done: to take it out and put it back would cost two writes more. */
+function isListed(before: KeyItem | null): boolean {
+  return before !== null && listedAt(before) !== null;
+}
+
+/** Large objects take long, and others help with them: no message is kept for all that time. */
+function isQuick(winner: LogicalVersion | null, keep: readonly LogicalVersion[], { topology }: Seen): boolean {
+  const copied = winner === null ? keep : [winner, ...keep];
+  return copied.every(({ sizeBytes }) => sizeBytes <= topology.limits.stageOverBytes);
 }
 
 const NOTHING: Plan & { readonly lookEverywhere: boolean } = {

@@ -21,6 +21,8 @@ export const RULES = {
   'checked-read': 'bytes that do not match the known checksums are not copied',
   'parts-complete': 'parts are published only when all are done and add up to the version',
   'ack-when-durable': 'a message is acknowledged only when what it told is in the ledger',
+  'listed-before-ack':
+    'a message is acknowledged only when its key is not due any more, or is in the index of those that are',
   'epoch-fence': 'a worker of an old epoch cannot change the ledger',
   'sentinel-proof': 'absence is believed only from a bucket that can show its sentinel',
   'unreachable-is-not-absent': 'a site that does not answer is left as it was',

@@ -1,4 +1,4 @@
-/** Takes changes from the queue: each is acknowledged when what it told is in the ledger, then worked on. */
+/** Takes changes from the queue: each is kept until nothing is left to do, or until the ledger alone brings somebody back. */
 
 import { isFault } from '../model/fault.ts';
 import { type ObjectChange, readObjectChange } from '../model/object-change.ts';

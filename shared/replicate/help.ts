@@ -45,7 +45,7 @@ export async function help(world: World, key: string, route: Route): Promise<'fi
   const found = await Promise.all(written.map((site) => findJob(world, key, winner.vid, site)));
   const jobs = found.filter((open) => open !== null && open.job.staged === null) as OpenJob[];
   if (jobs.length === 0) return 'none';
-  const run = { ...openRun(world, key, route, [], async () => {}), helps: true as const };
+  const run = { ...openRun(world, key, route, [], null), helps: true as const };
   const kinds = [...(await fillStages(world, run, winner, jobs)).values()].map(({ kind }) => kind);
   if (kinds.includes('out-of-time')) return 'out-of-time';
   return kinds.includes('done') ? 'filled' : 'none';

@@ -107,7 +107,8 @@ function withHolders(item: KeyItem, run: Run, loser: LogicalVersion, dot: Dot): 
     return null;
   const holders = { ...holdersUnder(run, loser), ...version.holders, ...holdersUnder(run, loser) };
   if (JSON.stringify(holders) === JSON.stringify(version.holders)) return null;
-  return { ...item, versions: { ...item.versions, [version.vid]: { ...version, holders } }, unresolved: null };
+  const { unlisted: _, ...listed } = item;
+  return { ...listed, versions: { ...item.versions, [version.vid]: { ...version, holders } }, unresolved: null };
 }
 
 function holdersUnder(run: Run, loser: LogicalVersion): LogicalVersion['holders'] {

@@ -3,6 +3,7 @@
 import { type Decision, decide } from '../decide/decide.ts';
 import { type Look, sitesToLookAt } from '../decide/look.ts';
 import type { LedgerRead, Swap } from '../ledger/ledger.ts';
+import { isFault } from '../model/fault.ts';
 import type { KeyItem } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import { isToldBy, type ObjectChange } from '../model/object-change.ts';
@@ -22,7 +23,10 @@ import { write } from './write.ts';
 /** Enough for every site to surprise us twice; what is still open then is due in the ledger. */
 const ROUNDS_MAX = 12;
 
-/** One notification. `acknowledge` is called once what it told is durable; the work may go on after that. */
+/**
+ * One notification. `acknowledge` is called once what it told is durable and the message is not needed any more to bring
+ * somebody back to the key; the work may go on after that.
+ */
 export async function replicate(
   world: World,
   change: ObjectChange,
@@ -37,10 +41,26 @@ export async function replicate(
   const known = kind === 'put' && told !== undefined && state?.seen.some((phys) => isToldBy(told, phys));
   if (known && read.item?.due === null) return skip('already-known', acknowledge);
   reportLeftOut(world, change.key, route);
-  const outcome = await reconcile(world, change.key, route, [change.site], acknowledge, read);
+  const outcome = await reconcile(world, change.key, route, [change.site], acknowledge, read).catch(async (error) => {
+    if (isFault(error) && error.retry === 'never') await listLeft(world, change.key);
+    throw error;
+  });
   return outcome.kind === 'later' && outcome.reason === 'under-way'
     ? helped(world, change.key, route, outcome)
     : outcome;
+}
+
+/** The message is about to be put aside: the sweep must find what it leaves. */
+async function listLeft({ ledger }: World, key: string): Promise<void> {
+  try {
+    const { item, epoch } = await ledger.get(key);
+    if (!item?.unlisted) return;
+    const { unlisted: _, ...listed } = item;
+    await ledger.compareAndSet(listed, { rev: item.rev, epoch });
+  } catch (error) {
+    // A pass finds it.
+    if (!isFault(error)) throw error;
+  }
 }
 
 /** Others are writing it: of a large object parts can be copied meanwhile. */
@@ -57,7 +77,7 @@ export async function reconcile(
   key: string,
   route: Route,
   sites: readonly SiteId[],
-  acknowledge: () => Promise<void> = async () => {},
+  acknowledge: (() => Promise<void>) | null = null,
   first?: LedgerRead,
   spoiled: Run['spoiled'] = [],
 ): Promise<Outcome> {
@@ -67,6 +87,8 @@ export async function reconcile(
   let read = first ?? (await world.ledger.get(key));
   let looks: readonly Look[] | null = null;
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    // What the last one leaves must be found by others.
+    if (round === ROUNDS_MAX - 1) run.covered = false;
     const now = world.clock.now();
     if (looks === null || world.rules['ledger-first'])
       looks = await observe(world, run, sitesToLookAt(read.item, run.lookAt, run.worker, now), read);
@@ -82,20 +104,29 @@ export async function reconcile(
     // Copies wait for neither. Deletes do: their traces stand before anything is gone.
     const copies = decision.winner?.kind === 'object' && decision.writes.length > 0;
     await allDone([
-      run.unanswered.size === 0 ? acknowledgeOnce(run) : null,
+      mayAcknowledge(world, run, decision) ? acknowledgeOnce(run) : null,
       flushLog(world, run, decision.item),
       copies ? write(world, run, decision) : null,
     ]);
-    if (isIdle(run, decision)) return ending(run, decision);
-
-    await keepLosers(world, run, decision, reconcile);
-    await askPolicy(world, run, decision);
-    if (!copies) await write(world, run, decision);
+    if (isIdle(run, decision)) {
+      if (!decision.item.unlisted) return ending(run, decision);
+      // One more round: it ends without being done, so the index has to know of it.
+      run.covered = false;
+    } else {
+      await keepLosers(world, run, decision, reconcile);
+      await askPolicy(world, run, decision);
+      if (!copies) await write(world, run, decision);
+    }
     lookNext(run, decision);
     if (decision.changed) read = { item: { ...decision.item, rev: decision.item.rev + 1 }, epoch: read.epoch };
     looks = null;
   }
   return unanswered(run) ?? { kind: 'later', reason: 'contended' };
+}
+
+/** What the message told is in the ledger, and nobody needs the message to be brought back to the key. */
+function mayAcknowledge({ rules }: World, { unanswered: faults }: Run, { item }: Decision): boolean {
+  return faults.size === 0 && (!item.unlisted || !rules['listed-before-ack']);
 }
 
 /** What fails is told when nothing of it is under way any more. */

@@ -50,5 +50,6 @@ async function forget(world: World, site: SiteId, key: string): Promise<boolean>
   for (const version of Object.values(next.versions))
     if (version.holders[site]?.key === undefined) delete version.holders[site];
   next.due = world.clock.now();
+  delete next.unlisted;
   return (await world.ledger.compareAndSet(next, { rev: next.rev, epoch })) === 'done';
 }

@@ -46,8 +46,11 @@ export interface Run {
   /** Those of them that could not be looked at: then the change is not recorded. */
   readonly unanswered: Map<SiteId, Fault>;
   lookedEverywhere: boolean;
-  readonly acknowledge: () => Promise<void>;
+  /** null: no message stands behind this run. */
+  readonly acknowledge: (() => Promise<void>) | null;
   acknowledged: boolean;
+  /** While its message is kept, that brings somebody back to what is left, and the index need not. */
+  covered: boolean;
   /** How long a part of a large object has taken at most. */
   partMs: number;
   /** A copy was left unfinished, and whoever comes next goes on with it. */
@@ -63,7 +66,7 @@ export function openRun(
   key: string,
   route: Route,
   sites: readonly SiteId[],
-  acknowledge: () => Promise<void>,
+  acknowledge: (() => Promise<void>) | null,
 ): Run {
   return {
     worker: world.random.id(),
@@ -87,6 +90,7 @@ export function openRun(
     lookedEverywhere: false,
     acknowledge,
     acknowledged: false,
+    covered: acknowledge !== null,
     partMs: 0,
     outOfTime: false,
     patience: 3,
@@ -114,6 +118,7 @@ export function seenBy(world: World, run: Run, looks: readonly Look[]): Seen {
     kept: run.kept,
     answer: run.customAnswer,
     lookedEverywhere: run.lookedEverywhere,
+    covered: run.covered && !run.acknowledged,
   };
 }
 
@@ -131,7 +136,7 @@ export function setAside(run: Run, site: SiteId, retry: Retry = 'later'): void {
 export async function acknowledgeOnce(run: Run): Promise<void> {
   if (run.acknowledged) return;
   run.acknowledged = true;
-  await run.acknowledge();
+  await run.acknowledge?.();
 }
 
 /**

@@ -209,6 +209,7 @@ export function openBench(options: BenchOptions): Bench {
       kept: new Set(),
       answer: null,
       lookedEverywhere: false,
+      covered: false,
       ...changes,
     };
   }

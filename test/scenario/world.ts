@@ -64,6 +64,8 @@ export interface Scene {
   /** What is listed there, our own objects included. */
   keys(site: SiteId): Promise<readonly string[]>;
   item(key: string): Promise<KeyItem | null>;
+  /** What the ledger's index of due keys holds. */
+  listed(): Promise<readonly string[]>;
   log(key: string): Promise<readonly LogEntry[]>;
   deadLetters(): Promise<readonly DeadLetter[]>;
   tell(change: ObjectChange): Promise<void>;
@@ -131,6 +133,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
     },
 
     item: async (key) => (await ledger.get(key)).item,
+    listed: () => ledger.listDue(Number.MAX_SAFE_INTEGER, 100),
     log: (key) => ledger.readLog(key),
     deadLetters: () => scene.queue.deadLetters({ limit: 100 }),
     tell: (change) => scene.queue.send(toObjectChangeText(change)),

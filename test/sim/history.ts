@@ -54,6 +54,12 @@ export interface Acknowledged {
   readonly item: KeyItem | null;
 }
 
+export interface Uncovered {
+  readonly step: number;
+  readonly key: string;
+  readonly text: string;
+}
+
 export interface LedgerWrite {
   readonly step: number;
   readonly key: string;
@@ -96,6 +102,8 @@ export interface History {
   /** Versions that the ledger once had in the past of another, as key and vid. */
   readonly dominated: Set<string>;
   readonly acknowledged: Acknowledged[];
+  /** Keys that were due, and neither the index nor a message could bring anybody back to them. */
+  readonly uncovered: Uncovered[];
   readonly ledgerWrites: LedgerWrite[];
   readonly collected: Collected[];
   readonly passes: Pass[];
@@ -151,6 +159,7 @@ export function openHistory(scenario: Scenario): History {
     superseded: [],
     dominated: new Set(),
     acknowledged: [],
+    uncovered: [],
     ledgerWrites: [],
     collected: [],
     passes: [],

@@ -2,6 +2,7 @@
 
 export const KNOWN_SEEDS: ReadonlyArray<readonly [seed: number, found: string]> = [
   [318, 'a worker that knew the lost ledger wrote into its successor, where revision and epoch happened to be equal'],
+  [439, 'a worker that had acknowledged its message found a change of the key, and left it out of the index'],
   [703, 'the answer to a write was bound to an item that had forgotten the intent'],
   [749, 'an upload whose completion was never answered kept its job alive for ever'],
   [1399, 'S3 without versions shows one identity for two writes of the same bytes within a second'],

@@ -9,6 +9,7 @@ import type { Topology } from '#shared/model/topology.ts';
 import type { Queue } from '#shared/queue/queue.ts';
 import type { ObjectRead, ObjectStore } from '#shared/store/store.ts';
 import type { CustomResolver, World } from '#shared/world/world.ts';
+import type { Cover } from './cover.ts';
 import type { Bucket, Ghost } from './ghost.ts';
 import type { History } from './history.ts';
 import { MAC_KEYS } from './keys.ts';
@@ -21,6 +22,7 @@ export interface Stage {
   readonly chance: Chance;
   readonly history: History;
   readonly ghost: Ghost;
+  readonly cover: Cover;
   readonly scheduler: Scheduler;
   readonly buckets: readonly Bucket[];
   readonly topology: Topology;
@@ -139,6 +141,7 @@ function openLedger(stage: Stage, task: Task): Ledger {
           const bytes = JSON.stringify(item).length;
           stage.history.ledgerWrites.push({ step: stage.step, key, claimedEpoch, epochThen, bytes });
           stage.ghost.stored(stage.step, task.id, item);
+          stage.cover.stored(stage.step, stage.now, task.id, item);
           stage.trace(task, () => summary(item));
         }
         return answer;
@@ -155,7 +158,7 @@ function openLedger(stage: Stage, task: Task): Ledger {
 }
 
 function openQueue(stage: Stage, task: Task): Queue {
-  const received = new Map<string, { readonly body: string; readonly step: number }>();
+  const received = new Map<string, { readonly id: string; readonly body: string; readonly step: number }>();
   function call<T>(op: string, effect: () => Promise<T>): Promise<T> {
     return guarded(stage, task, 'queue', `queue.${op}`, 'write', effect);
   }
@@ -164,7 +167,12 @@ function openQueue(stage: Stage, task: Task): Queue {
     receive: (options) =>
       call('receive', async () => {
         const deliveries = await stage.queue.receive(options);
-        for (const { receipt, body } of deliveries) received.set(receipt, { body, step: stage.step });
+        for (const { id, receipt, body } of deliveries) {
+          received.set(receipt, { id, body, step: stage.step });
+          const key = truthOf(stage.wire, body)?.key;
+          const heldUntil = stage.now + options.visibilityMs;
+          if (key !== undefined) stage.cover.received(task.id, { id, key, heldUntil });
+        }
         return deliveries;
       }),
     settle: (receipt, settlement) =>
@@ -183,7 +191,10 @@ function openQueue(stage: Stage, task: Task): Queue {
             item,
           });
         }
-        return stage.queue.settle(receipt, settlement);
+        const held = await stage.queue.settle(receipt, settlement);
+        if (held && settlement.kind === 'done' && message !== undefined)
+          stage.cover.acknowledged(stage.step, task.id, message.id);
+        return held;
       }),
     extend: (receipt, visibilityMs) => call('extend', () => stage.queue.extend(receipt, visibilityMs)),
     depth: () => call('depth', () => stage.queue.depth()),
@@ -269,14 +280,15 @@ const RESOLVERS: Readonly<Record<string, CustomResolver>> = {
 };
 
 /** What an item says, on one line: who leads, and what each site is believed to show. */
-function summary({ key, frontier, sites, due, unresolved }: KeyItem): string {
+function summary({ key, frontier, sites, due, unlisted, unresolved }: KeyItem): string {
   const stands = Object.entries(sites).map(([site, { phys, vid, wid, intents, evicted }]) => {
     const open = intents.map((it) => `${it.kind} ${it.vid} over ${it.basePhys} as ${it.wid.slice(0, 4)}`);
     const ours = wid === null ? '' : ` by us ${wid.slice(0, 4)}`;
     const waiting = open.length > 0 ? ` {${open.join('; ')}}` : '';
     return `${site} ${phys} is ${vid}${ours}${evicted ? ' evicted' : ''}${waiting}`;
   });
-  return `  ${key} = ${frontier.join(' | ')}${unresolved ? ' unresolved' : ''}${due === null ? '' : ' due'} [${stands.join(', ')}]`;
+  const when = due === null ? '' : unlisted ? ' due, unlisted' : ' due';
+  return `  ${key} = ${frontier.join(' | ')}${unresolved ? ' unresolved' : ''}${when} [${stands.join(', ')}]`;
 }
 
 function describe(condition: { readonly kind: string; readonly token?: string }): string {

@@ -18,6 +18,7 @@ import { openMemoryStore } from '#shared/store/memory.ts';
 import type { World } from '#shared/world/world.ts';
 import { checkers } from './check/all.ts';
 import { clientAct } from './clients.ts';
+import { openCover } from './cover.ts';
 import { type Bucket, isRepresentable, openGhost } from './ghost.ts';
 import { at, type Ending, type History, openHistory, type Violation } from './history.ts';
 import { openWorldFor, type Stage } from './ports.ts';
@@ -88,6 +89,7 @@ function openStage(scenario: Scenario, options: RunOptions): RunningStage {
     chance,
     history,
     ghost,
+    cover: openCover(history),
     scheduler: openScheduler(chance, trace),
     buckets: scenario.sites.map((site) => openBucket(site, () => stage)),
     topology: scenario.topology,
@@ -276,6 +278,7 @@ function pause(stage: RunningStage, ms: number): void {
 function dropLedger(stage: RunningStage): void {
   stage.history.drops.push(stage.step);
   stage.ledger = openMemoryLedger();
+  stage.cover.ledgerLost();
   stage.now += 10_000;
   stage.rebuilding = true;
   stage.trace(null, () => 'LEDGER LOST');

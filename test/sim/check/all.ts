@@ -7,6 +7,7 @@ import { brake } from './brake.ts';
 import { causality } from './causality.ts';
 import { convergence } from './convergence.ts';
 import { dotUniqueness } from './dot-uniqueness.ts';
+import { dueFound } from './due-found.ts';
 import { durableHistory } from './durable-history.ts';
 import { echo } from './echo.ts';
 import { epochSafety } from './epoch-safety.ts';
@@ -33,6 +34,7 @@ export const checkers: readonly Checker[] = [
   pinnedReads,
   epochSafety,
   ackSafety,
+  dueFound,
   durableHistory,
   rebuilt,
   boundedMetadata,
