@@ -72,6 +72,20 @@ describe('triplicate explain', () => {
     expect(await told('gone.txt')).toMatch(/It is deleted at aws, gcp and azure: .* A client deleted it at azure/);
   });
 
+  it('tells of a key that is not in the index what brings it on', async () => {
+    const { openLedger } = await import('../../shared/ledger/open.ts');
+    const { emptyItem } = await import('../../shared/decide/draft.ts');
+    const ledger = await openLedger(`sqlite:${world.folder}/.triplicate/ledger.sqlite`);
+    const at = (due: number) => ({ ...emptyItem('held.txt'), due, unlisted: true as const });
+    await ledger.compareAndSet(at(Date.now() + 3_600_000), { rev: 0, epoch: 1 });
+    expect(await told('held.txt')).toContain('a worker is at it, or its message comes again.');
+    expect(await told('held.txt')).not.toContain('dead letters');
+    await ledger.compareAndSet(at(1), { rev: 1, epoch: 1 });
+    expect(await told('held.txt')).toContain('look at the dead letters, or wait for the next pass.');
+    await ledger.remove('held.txt', { rev: 2, epoch: 1 });
+    await ledger.close();
+  });
+
   it('answers programs with everything', async () => {
     const it = await world.json<Record<string, unknown>>('explain', 'plan.txt');
     expect(it).toMatchObject({ key: 'plan.txt', state: 'settled', unresolved: null, dueAt: null });

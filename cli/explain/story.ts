@@ -48,6 +48,10 @@ const HEADLINES: Readonly<Record<State, (facts: Facts) => string>> = {
   },
   'under-way'({ item, now }) {
     if (item?.due == null) return 'It is under way: several versions are known, and none has won yet.';
+    if (item.unlisted)
+      return `It is under way: a worker is at it, or its message comes again.${
+        item.due > now ? '' : ' It should have by now: look at the dead letters, or wait for the next pass.'
+      }`;
     const sweep = item.due <= now ? 'the sweep should have looked at it' : 'the sweep looks at it again';
     return `It is under way: ${sweep} ${ago(item.due, now)}.`;
   },
