@@ -8,7 +8,7 @@ export interface Holds {
    * until when it is held from now on, and false that it is gone after all. Answers whether it was still held.
    */
   whileHeld(held: Held, act: () => Promise<number | null | false>): Promise<boolean>;
-  /** Forgets what expired anyway. */
+  /** Forgets what expired anyway, now and then: each time all of them are gone through. */
   tidy(): void;
 }
 
@@ -20,9 +20,12 @@ interface Hold {
   busy: Promise<unknown> | null;
 }
 
+const TIDY_EVERY_MS = 5_000;
+
 export function openHolds(now: () => number): Holds {
   /** Only what differs from what the receipt says. */
   const holds = new Map<string, Hold>();
+  let tidyAt = 0;
 
   return {
     async whileHeld({ handle, heldUntil }, act) {
@@ -49,7 +52,10 @@ export function openHolds(now: () => number): Holds {
       }
     },
     tidy() {
-      for (const [handle, { forgetAt, busy }] of holds) if (busy === null && forgetAt <= now()) holds.delete(handle);
+      const at = now();
+      if (at < tidyAt) return;
+      tidyAt = at + TIDY_EVERY_MS;
+      for (const [handle, { forgetAt, busy }] of holds) if (busy === null && forgetAt <= at) holds.delete(handle);
     },
   };
 }
