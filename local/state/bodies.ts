@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { close as closeFile, mkdirSync, openSync, readdirSync, read as readFile, rmSync, unlinkSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Database } from './sqlite.ts';
@@ -30,6 +30,8 @@ export interface Bodies {
 /** Smaller bytes live in the database, where they cost no file. */
 const INLINE_MAX = 64 * 1024;
 const PIECE = 256 * 1024;
+/** Pieces come as sockets give them, and each write of its own costs more than its bytes. */
+const WRITE_BYTES = 1024 * 1024;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS bodies (
@@ -74,10 +76,16 @@ export function openBodies(db: Database, folder: string | null): Bodies {
     }
     const file = await open(join(folder, id), 'wx');
     try {
+      let [waiting, waitingBytes]: [Uint8Array[], number] = [[], 0];
       for await (const piece of all) {
-        await file.writeFile(piece);
+        waiting.push(piece);
+        waitingBytes += piece.length;
         size += piece.length;
+        if (waitingBytes < WRITE_BYTES) continue;
+        await writeAll(file, waiting, waitingBytes);
+        [waiting, waitingBytes] = [[], 0];
       }
+      if (waitingBytes > 0) await writeAll(file, waiting, waitingBytes);
     } catch (error) {
       rmSync(join(folder, id), { force: true });
       throw error;
@@ -149,6 +157,11 @@ export function openBodies(db: Database, folder: string | null): Bodies {
     },
     close: () => memory.clear(),
   };
+}
+
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[], sizeBytes: number): Promise<void> {
+  const { bytesWritten } = await file.writev(pieces);
+  if (bytesWritten < sizeBytes) await file.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
 }
 
 type Opened = { readonly size: number } & ({ readonly pieces: readonly Uint8Array[] } | { readonly file: number });

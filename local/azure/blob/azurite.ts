@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { computeChecksums } from './checksums.ts';
-import { withDirectCopies } from './copies.ts';
+import { flatten, shareCopies } from './copies.ts';
 
 /** As LokiJS keeps it; `$loki` is its number within the collection. */
 export interface LokiDocument {
@@ -56,6 +56,7 @@ export const ACCOUNT_KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2U
 export const CONTEXT = 'azurite_blob_context';
 
 const EXTENT_WRITERS = 50;
+const BLOBS = '$BLOBS_COLLECTION$';
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
 
 function loadFrom(file: string, name: string) {
@@ -63,7 +64,7 @@ function loadFrom(file: string, name: string) {
 }
 
 /** Its classes are patched once, however many of it there are in a process. */
-let isHurried = false;
+let isPatched = false;
 
 /** `folder` null: the bytes live in memory. */
 export function openAzurite(folder: string | null): Azurite {
@@ -74,14 +75,14 @@ export function openAzurite(folder: string | null): Azurite {
   const { MemoryExtentChunkStore } = load(`${parts}/common/persistence/MemoryExtentStore.js`);
   const Loki = loadFrom(load.resolve('azurite'), 'lokijs');
   load(`${parts}/common/utils/utils.js`).computeTransactionalChecksums = computeChecksums;
-  if (!isHurried) {
-    const { default: Handler } = load(`${parts}/blob/handlers/BlockBlobHandler.js`);
-    const { extractStoragePartsFromPath } = load(`${parts}/blob/middlewares/blobStorageContext.middleware.js`);
-    Handler.prototype.stageBlockFromURL = withDirectCopies(
-      Handler.prototype.stageBlockFromURL,
-      extractStoragePartsFromPath,
+  if (!isPatched) {
+    const { default: BlockBlobHandler } = load(`${parts}/blob/handlers/BlockBlobHandler.js`);
+    const { default: MetadataStore } = load(`${parts}/blob/persistence/LokiBlobMetadataStore.js`);
+    const { extractStoragePartsFromPath: readPath } = load(
+      `${parts}/blob/middlewares/blobStorageContext.middleware.js`,
     );
-    isHurried = true;
+    shareCopies({ handler: BlockBlobHandler.prototype, metadataStore: MetadataStore.prototype, readPath });
+    isPatched = true;
   }
 
   const configuration = new Configuration();
@@ -101,7 +102,11 @@ export function openAzurite(folder: string | null): Azurite {
   if (listener === undefined) throw new Error('this Azurite has no request listener: another version was expected');
   return {
     stores,
-    start: () => server.beforeStart(),
+    async start() {
+      const blobs = server.metadataStore.db.collections.find(({ name }) => name === BLOBS);
+      for (const change of ['insert', 'update'] as const) blobs?.on(change, flatten);
+      await server.beforeStart();
+    },
     answer: (request, response) => listener(request, response),
     stop: () => server.afterClose(),
   };

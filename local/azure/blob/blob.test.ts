@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { BlobSASPermissions, BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob';
 import { afterAll, describe, expect, test } from 'vitest';
 import { crc64nvme } from '#shared/model/crc.ts';
@@ -93,6 +96,37 @@ describe('a block from a URL', () => {
       await target.commitBlockList([first, second]);
       expect(Buffer.compare(await target.downloadToBuffer(), bytes.subarray(50_000))).toBe(0);
     }
+  });
+
+  test('is still there when its source is gone and the service has been started again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'triplicate-blob-'));
+    const opened = async () => {
+      const state = openCloud({ name: 'azure', folder });
+      const service = await startBlob(state, { port: 0 });
+      const container = BlobServiceClient.fromConnectionString(service.connectionString).getContainerClient('box');
+      return { service, container, close: () => service.stop().then(state.close) };
+    };
+    const bytes = randomBytes(200_000);
+    const ids = ['1', '2'].map((id) => Buffer.from(id).toString('base64'));
+    const before = await opened();
+    await before.service.createContainer('box');
+    const [source, target] = [before.container.getBlockBlobClient('s'), before.container.getBlockBlobClient('t')];
+    for (const [index, id] of ids.entries())
+      await source.stageBlock(id, bytes.subarray(index * 100_000, (index + 1) * 100_000), 100_000);
+    await source.commitBlockList(ids);
+    const url = await source.generateSasUrl({
+      permissions: BlobSASPermissions.parse('r'),
+      expiresOn: new Date('2100-01-01'),
+    });
+    await target.stageBlockFromURL(ids[0] ?? '', url, 0, 150_000);
+    await target.commitBlockList(ids.slice(0, 1));
+    await source.delete();
+    await before.close();
+    const again = await opened();
+    const read = await again.container.getBlobClient('t').downloadToBuffer();
+    await again.close();
+    rmSync(folder, { recursive: true });
+    expect(Buffer.compare(read, bytes.subarray(0, 150_000))).toBe(0);
   });
 
   test('is refused without the right to read the source', async () => {
