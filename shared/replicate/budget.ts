@@ -1,6 +1,8 @@
 /** How many bytes a process holds at once, however many objects it copies. */
 
 export const HELD_BYTES = 24 * 1024 * 1024;
+/** So much is not counted: a look may read it, and many of them may be under way. */
+export const SMALL_BYTES = 256 * 1024;
 const budgets = new WeakMap<object, Budget>();
 
 export interface Budget {

@@ -9,12 +9,10 @@ import type { ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { World } from '../world/world.ts';
+import { SMALL_BYTES } from './budget.ts';
 import { readSums, toWhole } from './read.ts';
 import { isExact, type Run, setAside } from './run.ts';
 import { hasSentinel } from './sentinel.ts';
-
-/** Larger objects are read when they are wanted, and not with the look: so many of them may be under way at once. */
-const HELD_BYTES_MAX = 256 * 1024;
 
 /**
  * Answers to our own writes first, then one look per site that answers. A site that does not is left as it was:
@@ -103,7 +101,8 @@ async function readStanding(run: Run, store: ObjectStore): Promise<ObjectVersion
   });
   if (read === null) return null;
   const { version, body } = read;
-  if (version.sizeBytes > HELD_BYTES_MAX) {
+  // Larger ones are read when they are wanted.
+  if (version.sizeBytes > SMALL_BYTES) {
     // Begun and left, it is ended: a body that nobody asks for keeps its connection.
     for await (const _ of body) break;
     return version;

@@ -29,30 +29,26 @@ export async function readWhole(
   room?: Uint8Array,
 ): Promise<Whole> {
   const { version, body } = await store.get(key, phys, range);
-  const { start, end } = range ?? { start: 0, end: version.sizeBytes };
-  return toWhole(version, body, room ?? Math.max(0, Math.min(end, version.sizeBytes) - start));
+  return toWhole(version, body, room);
 }
 
-/**
- * Into the room that is given, or one of the size that is expected. What does not fit is summed all the same, so that it
- * shows.
- */
+/** Into the room that is given, if any; what does not fit there is summed all the same, so that it shows. */
 export async function toWhole(
   version: ObjectVersion,
   body: AsyncIterable<Uint8Array>,
-  room: Uint8Array | number = version.sizeBytes,
+  room?: Uint8Array,
 ): Promise<Whole> {
   const sums = openChecksums();
-  let bytes: Uint8Array = typeof room === 'number' ? new Uint8Array(0) : room;
+  const pieces: Uint8Array[] = [];
   let size = 0;
   for await (const piece of body) {
     sums.update(piece);
-    // Most small bodies come as one piece, which then is the room.
-    if (size === 0 && typeof room === 'number') bytes = piece.length >= room ? piece : Buffer.allocUnsafeSlow(room);
-    if (bytes !== piece) bytes.set(piece.subarray(0, bytes.length - size), size);
-    size = Math.min(size + piece.length, bytes.length);
+    if (room === undefined) pieces.push(piece);
+    else room.set(piece.subarray(0, Math.max(0, room.length - size)), Math.min(size, room.length));
+    size += piece.length;
   }
-  return { version, bytes: bytes.subarray(0, size), checksums: sums.result() };
+  const bytes = room?.subarray(0, size) ?? (pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces));
+  return { version, bytes, checksums: sums.result() };
 }
 
 /** What the bytes add up to, of which none are kept. */

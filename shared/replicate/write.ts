@@ -10,14 +10,11 @@ import type { ObjectMetadata, ObjectVersion } from '../model/object.ts';
 import type { SiteId } from '../model/site.ts';
 import type { ObjectStore, PutOptions, WriteCondition } from '../store/store.ts';
 import type { World } from '../world/world.ts';
-import { budgetOf, roomOf } from './budget.ts';
+import { budgetOf, roomOf, SMALL_BYTES } from './budget.ts';
 import { leftByDelete } from './observe.ts';
 import { copyByParts } from './parts.ts';
 import { heldOf, readVersion, type Whole } from './read.ts';
 import { type Run, setAside } from './run.ts';
-
-/** Objects of about one size use the same rooms again. */
-const ROOM_BYTES_MIN = 256 * 1024;
 
 export interface Target {
   readonly site: SiteId;
@@ -32,14 +29,14 @@ export async function write(world: World, run: Run, { winner, writes, item }: De
 }
 
 async function copyWhole(world: World, run: Run, version: LogicalVersion, targets: readonly Target[]): Promise<void> {
-  // What came with the look is here already, and little.
-  const held = heldOf(world, run, version);
-  if (held !== null) {
-    await putWhole(world, run, version, targets, held);
+  if (version.sizeBytes <= SMALL_BYTES) {
+    const whole = heldOf(world, run, version) ?? (await readVersion(world, run, version));
+    await putWhole(world, run, version, targets, whole);
     return;
   }
   const budget = budgetOf(world.ledger);
-  const roomBytes = 2 ** Math.ceil(Math.log2(Math.max(ROOM_BYTES_MIN, version.sizeBytes)));
+  // Objects of about one size use the same rooms again.
+  const roomBytes = 2 ** Math.ceil(Math.log2(version.sizeBytes));
   await budget.within(roomBytes, async () => {
     const room = roomOf(budget, roomBytes);
     const whole = await readVersion(world, run, version, room);
