@@ -102,3 +102,8 @@ export interface KeyItem {
 export function listedAt({ due, unlisted }: KeyItem): number | null {
   return unlisted ? null : due;
 }
+
+/** The same, for the index to hold. */
+export function withListing({ unlisted: _, ...item }: KeyItem): KeyItem {
+  return item;
+}

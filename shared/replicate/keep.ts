@@ -3,7 +3,7 @@
 import type { Decision } from '../decide/decide.ts';
 import { emptyItem } from '../decide/draft.ts';
 import { SIBLINGS_KEPT_MAX } from '../decide/resolve.ts';
-import type { KeyItem, LogicalVersion } from '../model/key-item.ts';
+import { type KeyItem, type LogicalVersion, withListing } from '../model/key-item.ts';
 import { RESOLVER, type SiteId } from '../model/site.ts';
 import type { Route } from '../model/topology.ts';
 import { contains, type Dot, dotName } from '../model/version-vector.ts';
@@ -107,8 +107,11 @@ function withHolders(item: KeyItem, run: Run, loser: LogicalVersion, dot: Dot): 
     return null;
   const holders = { ...holdersUnder(run, loser), ...version.holders, ...holdersUnder(run, loser) };
   if (JSON.stringify(holders) === JSON.stringify(version.holders)) return null;
-  const { unlisted: _, ...listed } = item;
-  return { ...listed, versions: { ...item.versions, [version.vid]: { ...version, holders } }, unresolved: null };
+  return {
+    ...withListing(item),
+    versions: { ...item.versions, [version.vid]: { ...version, holders } },
+    unresolved: null,
+  };
 }
 
 function holdersUnder(run: Run, loser: LogicalVersion): LogicalVersion['holders'] {

@@ -4,7 +4,7 @@ import { type Decision, decide } from '../decide/decide.ts';
 import { type Look, sitesToLookAt } from '../decide/look.ts';
 import type { LedgerRead, Swap } from '../ledger/ledger.ts';
 import { isFault } from '../model/fault.ts';
-import type { KeyItem } from '../model/key-item.ts';
+import { type KeyItem, withListing } from '../model/key-item.ts';
 import { isReserved } from '../model/key-map.ts';
 import { isToldBy, type ObjectChange } from '../model/object-change.ts';
 import type { Outcome } from '../model/outcome.ts';
@@ -55,8 +55,7 @@ async function listLeft({ ledger }: World, key: string): Promise<void> {
   try {
     const { item, epoch } = await ledger.get(key);
     if (!item?.unlisted) return;
-    const { unlisted: _, ...listed } = item;
-    await ledger.compareAndSet(listed, { rev: item.rev, epoch });
+    await ledger.compareAndSet(withListing(item), { rev: item.rev, epoch });
   } catch (error) {
     // A pass finds it.
     if (!isFault(error)) throw error;

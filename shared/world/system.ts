@@ -39,15 +39,24 @@ export function openSystemTimer(): Timer {
  * through all of them, for what was still being sent when the young ones were looked through.
  */
 export function openCollector(): (arrivedBytes: number) => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('globalThis.gc');
-  if (typeof collect !== 'function') return () => {};
   let [arrived, rounds] = [0, 0];
   return (bytes) => {
     arrived += bytes;
     if (arrived < YOUNG_BYTES) return;
     arrived = 0;
     rounds += 1;
+    collect ??= findCollect();
     collect({ type: rounds % ROUNDS_OF_ALL === 0 ? 'major' : 'minor', execution: 'sync' });
   };
+}
+
+type Collect = (how: { readonly type: 'major' | 'minor'; readonly execution: 'sync' }) => void;
+
+/** Looked for when it is first needed: most commands never read so much. */
+let collect: Collect | undefined;
+
+function findCollect(): Collect {
+  setFlagsFromString('--expose-gc');
+  const found: unknown = runInNewContext('globalThis.gc');
+  return typeof found === 'function' ? (found as Collect) : () => {};
 }

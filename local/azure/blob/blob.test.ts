@@ -3,7 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BlobSASPermissions, BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob';
+import {
+  BlobSASPermissions,
+  BlobServiceClient,
+  type BlockBlobClient,
+  ContainerSASPermissions,
+} from '@azure/storage-blob';
 import { afterAll, describe, expect, test } from 'vitest';
 import { crc64nvme } from '#shared/model/crc.ts';
 import { type OpenCloud, openCloud } from '../../cloud.ts';
@@ -70,21 +75,28 @@ describe('blobs', () => {
 });
 
 describe('a block from a URL', () => {
+  const BLOCK_BYTES = 100_000;
+
+  async function writeInBlocks(blob: BlockBlobClient, bytes: Buffer, ids: readonly string[]): Promise<void> {
+    for (const [index, id] of ids.entries())
+      await blob.stageBlock(id, bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES), BLOCK_BYTES);
+    await blob.commitBlockList([...ids]);
+  }
+
+  function readableUrl(blob: BlockBlobClient): Promise<string> {
+    return blob.generateSasUrl({ permissions: BlobSASPermissions.parse('r'), expiresOn: new Date('2100-01-01') });
+  }
+
   test('holds the range of the source and tells its CRC-64, across blocks and of a blob written whole', async () => {
     const bytes = randomBytes(300_000);
     const [whole, blocks, target] = ['whole', 'blocks', 'target'].map((name) => box.getBlockBlobClient(`from ${name}`));
     if (!whole || !blocks || !target) throw new Error('three clients were made');
     await whole.upload(bytes, bytes.length);
     const ids = ['1', '2', '3'].map((id) => Buffer.from(id).toString('base64'));
-    for (const [index, id] of ids.entries())
-      await blocks.stageBlock(id, bytes.subarray(index * 100_000, (index + 1) * 100_000), 100_000);
-    await blocks.commitBlockList(ids);
+    await writeInBlocks(blocks, bytes, ids);
     const [first = '', second = ''] = ids;
     for (const source of [whole, blocks]) {
-      const url = await source.generateSasUrl({
-        permissions: BlobSASPermissions.parse('r'),
-        expiresOn: new Date('2100-01-01'),
-      });
+      const url = await readableUrl(source);
       const told = [
         await target.stageBlockFromURL(first, url, 50_000, 200_000),
         await target.stageBlockFromURL(second, url, 250_000, 50_000),
@@ -111,13 +123,8 @@ describe('a block from a URL', () => {
     const before = await opened();
     await before.service.createContainer('box');
     const [source, target] = [before.container.getBlockBlobClient('s'), before.container.getBlockBlobClient('t')];
-    for (const [index, id] of ids.entries())
-      await source.stageBlock(id, bytes.subarray(index * 100_000, (index + 1) * 100_000), 100_000);
-    await source.commitBlockList(ids);
-    const url = await source.generateSasUrl({
-      permissions: BlobSASPermissions.parse('r'),
-      expiresOn: new Date('2100-01-01'),
-    });
+    await writeInBlocks(source, bytes, ids);
+    const url = await readableUrl(source);
     await target.stageBlockFromURL(ids[0] ?? '', url, 0, 150_000);
     await target.commitBlockList(ids.slice(0, 1));
     await source.delete();

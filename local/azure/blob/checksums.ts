@@ -24,10 +24,19 @@ export async function computeChecksums(
     md5?.update(piece);
     if (wantsCrc64) crc64 = crc64nvme(piece, crc64);
   }
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(crc64);
   return {
     md5: md5 === null ? undefined : new Uint8Array(md5.digest()),
-    crc64: wantsCrc64 ? new Uint8Array(bytes) : undefined,
+    crc64: wantsCrc64 ? toWire(crc64) : undefined,
   };
+}
+
+/** The service tells CRC-64 with its lowest byte first. */
+export function toWire(crc64: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(crc64);
+  return new Uint8Array(bytes);
+}
+
+export function fromWire(bytes: Uint8Array): bigint {
+  return Buffer.from(bytes).readBigUInt64LE();
 }

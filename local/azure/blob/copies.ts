@@ -2,6 +2,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { combineCrc64nvme, crc64nvme } from '#shared/model/crc.ts';
+import { fromWire, toWire } from './checksums.ts';
 
 /** So many bytes in an extent, and their CRC-64/NVME where it is known, as hexadecimal digits. */
 interface Chunk {
@@ -179,15 +180,4 @@ async function sumOf({ extentStore }: Handler, chunk: Chunk): Promise<bigint> {
 
 function pick<It, Name extends keyof It>(it: It, ...names: readonly Name[]): Pick<It, Name> {
   return Object.fromEntries(names.map((name) => [name, it[name]])) as Pick<It, Name>;
-}
-
-/** The service tells CRC-64 with its lowest byte first. */
-function toWire(sum: bigint): Uint8Array {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(sum);
-  return new Uint8Array(bytes);
-}
-
-function fromWire(bytes: Uint8Array): bigint {
-  return Buffer.from(bytes).readBigUInt64LE();
 }
